@@ -1,0 +1,58 @@
+"""Who proposes: operators, with and without a language model, and the models behind them.
+
+Imports ``population`` alone. This page is a table of contents: names resolve when first used, so
+that importing ``agents`` loads no syntax-tree library.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agents.builtin import KnobEdit, StructureEdit
+    from agents.crossover import Crossover, ModelCrossover
+    from agents.model import Message, Model, ModelError, Reply, Usage
+    from agents.mutator import Mutator
+    from agents.operator import Context, Operator, Parent, Proposal, Refusal
+    from agents.scripted import ScriptedModel
+
+_HOMES = {
+    "builtin": "KnobEdit StructureEdit",
+    "crossover": "Crossover ModelCrossover",
+    "model": "Message Model ModelError Reply Usage",
+    "mutator": "Mutator",
+    "operator": "Context Operator Parent Proposal Refusal",
+    "scripted": "ScriptedModel",
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
+
+__all__ = [
+    "Context",
+    "Crossover",
+    "KnobEdit",
+    "Message",
+    "Model",
+    "ModelCrossover",
+    "ModelError",
+    "Mutator",
+    "Operator",
+    "Parent",
+    "Proposal",
+    "Refusal",
+    "Reply",
+    "ScriptedModel",
+    "StructureEdit",
+    "Usage",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Load the module that owns ``name``, once."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'agents' has no attribute {name!r}")
+    value: object = getattr(import_module(f"agents.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

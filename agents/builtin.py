@@ -1,0 +1,113 @@
+"""Operators that need no language model: one turns knobs, one edits the syntax tree."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+
+from agents.knob_moves import Surroundings, divisibility_breaks, moved, off_values
+from agents.offspring import offspring_problem
+from agents.operator import Context, Proposal, Refusal
+from population import KnobValue, Origin, knobs, set_knobs
+
+DRAWS = 24
+_SECOND_KNOB = 0.3  # how often two knobs move at once
+
+
+class KnobEdit:
+    """Moves one knob, sometimes two, each on its natural scale (``agents.knob_moves``)."""
+
+    name = "knob"
+    parent_count = 1
+
+    def propose(self, context: Context) -> Proposal | Refusal:
+        """Draw moves until one gives a new genome."""
+        parent = context.parents[0]
+        before = knobs(parent.genome.main)
+        around = Surroundings(before, off_values(parent.genome.main, before))
+        reasons: Counter[str] = Counter()
+        for _ in range(DRAWS if before else 0):
+            changes = self._draw(around, context)
+            problem: str | None = _knob_problem(before, changes)
+            if problem:
+                reasons[problem] += 1
+                continue
+            genome = parent.genome.with_main(set_knobs(parent.genome.main, changes))
+            problem = offspring_problem(genome, context)
+            if problem is None:
+                return Proposal(
+                    genome=genome,
+                    parents=(parent.variant.sha,),
+                    origin=Origin.MUTATION,
+                    operator=self.name,
+                    hypothesis=", ".join(
+                        f"{name} {_shown(before[name])} → {_shown(value)}"
+                        for name, value in changes.items()
+                    ),
+                    trailers={"Knob": ", ".join(changes)},
+                )
+            reasons[problem] += 1
+        return _refusal(self.name, reasons or Counter({"the genome has no knobs": 1}))
+
+    def _draw(self, around: Surroundings, context: Context) -> dict[str, KnobValue]:
+        count = 2 if context.rng.random() < _SECOND_KNOB else 1
+        names = context.rng.permutation(sorted(around.knobs)).tolist()
+        changes: dict[str, KnobValue] = {}
+        for name in names:  # a knob that cannot move leaves its turn to the next
+            value = moved(name, around, context.rng)
+            if repr(value) != repr(around.knobs[name]):
+                changes[name] = value
+            if len(changes) == count:
+                break
+        return changes
+
+
+class StructureEdit:
+    """Makes one of the structural edits of ``agents.structure`` on the syntax tree."""
+
+    name = "structure"
+    parent_count = 1
+
+    def propose(self, context: Context) -> Proposal | Refusal:
+        """Draw edits, and where to make them, until one gives a new genome."""
+        from agents.structure import EDITS, Unedited, apply_edit  # libcst loads in its own time
+
+        parent = context.parents[0]
+        weights = [edit.weight for edit in EDITS]
+        shares = [weight / sum(weights) for weight in weights]
+        reasons: Counter[str] = Counter()
+        for _ in range(DRAWS):
+            edit = EDITS[int(context.rng.choice(len(EDITS), p=shares))]
+            edited = apply_edit(edit, parent.genome.main, context.rng)
+            if isinstance(edited, Unedited):
+                reasons[f"{edit.name}: {edited.reason}"] += 1
+                continue
+            genome = parent.genome.with_main(edited.text)
+            problem = offspring_problem(genome, context)
+            if problem is None:
+                return Proposal(
+                    genome=genome,
+                    parents=(parent.variant.sha,),
+                    origin=Origin.MUTATION,
+                    operator=self.name,
+                    hypothesis=f"{edited.what}: {edit.hypothesis}",
+                    trailers={"Edit": edit.name},
+                )
+            reasons[f"{edit.name}: {problem}"] += 1
+        return _refusal(self.name, reasons)
+
+
+def _knob_problem(before: Mapping[str, KnobValue], changes: Mapping[str, KnobValue]) -> str:
+    if not changes:
+        return "no knob can be moved"
+    if any(isinstance(v, float) and not math.isfinite(v) for v in changes.values()):
+        return "moved beyond all numbers"
+    return divisibility_breaks(before, {**before, **changes})
+
+
+def _shown(value: KnobValue) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _refusal(operator: str, reasons: Counter[str]) -> Refusal:
+    listed = "; ".join(f"{reason} ({count}×)" for reason, count in reasons.most_common(3))
+    return Refusal(operator, f"{reasons.total()} draws gave nothing new: {listed}")

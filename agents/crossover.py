@@ -1,0 +1,203 @@
+"""Crossover: two parents become one, by git's three-way merge or by a language model."""
+
+import difflib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agents.conversation import Question, ask
+from agents.knob_moves import divisibility_breaks, significant
+from agents.model import Model
+from agents.offspring import offspring_problem
+from agents.operator import Context, Proposal, Refusal
+from agents.prompts import (
+    fenced,
+    filled,
+    shown_fitness,
+    shown_genome,
+    shown_history,
+    shown_sigma,
+    standing,
+)
+from agents.replacements import Refused, apply_blocks, read_blocks, whole_file
+from population import (
+    Genome,
+    KnobValue,
+    Merged,
+    Origin,
+    knobs,
+    merge_files,
+    set_knobs,
+)
+
+_MIX = 0.5  # how often two changes of one knob meet in the middle
+
+Merge = Callable[[Genome, Genome, Genome], Merged]
+
+
+@dataclass(frozen=True, slots=True)
+class MergedKnobs:
+    """Values for the knobs that both parents and their ancestor have, and who changed what."""
+
+    values: dict[str, KnobValue]
+    both_changed: tuple[str, ...]
+
+
+class Crossover:
+    """Merges two parents against their last common ancestor: text by git, knobs by name."""
+
+    name = "merge"
+    parent_count = 2
+
+    def __init__(self, merge: Merge = merge_files) -> None:
+        self._merge = merge
+
+    def propose(self, context: Context) -> Proposal | Refusal:
+        """Merge; a textual conflict is a refusal that counts the conflicts."""
+        if len(context.parents) != 2 or context.base is None:
+            return Refusal(self.name, "two parents with a common ancestor are needed")
+        refused = Refusal(self.name, "")
+        for is_mixing in (bool(context.rng.random() < _MIX), False):
+            united = self._united(context, context.base, is_mixing)
+            if isinstance(united, Proposal):
+                return united
+            refused = united
+        return refused
+
+    def _united(self, context: Context, base: Genome, is_mixing: bool) -> Proposal | Refusal:
+        first, second = context.parents
+        values = merged_knobs(base, first.genome, second.genome, is_mixing=is_mixing)
+        for parent in (first, second):
+            before = knobs(parent.genome.main)
+            broken = divisibility_breaks(before, {**before, **values.values})
+            if broken:
+                return Refusal(self.name, f"the parents' knobs do not go together: {broken}")
+        # With the same knobs everywhere, only the rest of the texts can be in conflict.
+        merged = self._merge(
+            *(
+                genome.with_main(set_knobs(genome.main, values.values))
+                for genome in (base, first.genome, second.genome)
+            )
+        )
+        if merged.genome is None:
+            return Refusal(self.name, f"{merged.conflicts} conflicts between the parents' texts")
+        problem = offspring_problem(merged.genome, context)
+        if problem is not None:
+            return Refusal(self.name, f"the merge {problem}")
+        clash = ", ".join(values.both_changed)
+        return Proposal(
+            genome=merged.genome,
+            parents=(first.variant.sha, second.variant.sha),
+            origin=Origin.CROSSOVER,
+            operator=self.name,
+            hypothesis=f"what {first.variant.name} and {second.variant.name} found, together",
+            trailers={"Knob": clash} if clash else {},
+        )
+
+
+def merged_knobs(base: Genome, ours: Genome, theirs: Genome, *, is_mixing: bool) -> MergedKnobs:
+    """Three-way merge of knobs by name.
+
+    A knob that both changed takes the fitter parent's value (``ours``) or, when mixing, the
+    geometric mean where the scale is logarithmic.
+    """
+    before, one, other = knobs(base.main), knobs(ours.main), knobs(theirs.main)
+    values: dict[str, KnobValue] = {}
+    both: list[str] = []
+    for name in (name for name in before if name in one and name in other):
+        if _alike(before[name], one[name]):
+            values[name] = other[name]
+        else:
+            values[name] = one[name]
+            if not _alike(before[name], other[name]) and not _alike(one[name], other[name]):
+                both.append(name)
+                values[name] = _between(one[name], other[name]) if is_mixing else one[name]
+    return MergedKnobs(values, tuple(both))
+
+
+def _alike(one: KnobValue, other: KnobValue) -> bool:
+    return type(one) is type(other) and one == other
+
+
+def _between(one: KnobValue, other: KnobValue) -> KnobValue:
+    """The geometric mean of positive numbers of one type; powers of two stay such."""
+    match one, other:
+        case bool(), _:
+            return one
+        case int(), int() if _is_power_of_two(one) and _is_power_of_two(other):
+            return 1 << ((one.bit_length() + other.bit_length()) // 2 - 1)
+        case float(), float() if one > 0 and other > 0:
+            return significant(math.sqrt(one * other), 3)
+    return one
+
+
+def _is_power_of_two(value: int) -> bool:
+    return value > 0 and value & (value - 1) == 0
+
+
+class ModelCrossover:
+    """Asks ``model`` to unite two parents; the whole file or SEARCH/REPLACE blocks come back."""
+
+    name = "crossover"
+    parent_count = 2
+
+    def __init__(self, model: Model, merge: Merge = merge_files) -> None:
+        self._model = model
+        self._merge = merge
+
+    def propose(self, context: Context) -> Proposal | Refusal:
+        """Ask, apply, lint; the author may correct itself once."""
+        if len(context.parents) != 2:
+            return Refusal(self.name, "two parents are needed")
+        first, second = context.parents
+
+        def read(reply: str) -> Genome | Refused:
+            blocks = read_blocks(reply)
+            if isinstance(blocks, Refused):
+                return blocks
+            if blocks:
+                return apply_blocks(first.genome, blocks)
+            text = whole_file(reply)
+            if text is None:
+                return Refused("the reply has neither SEARCH/REPLACE blocks nor one fenced file")
+            return first.genome.with_main(text)
+
+        base = context.base or context.baseline
+        question = Question(
+            operator=self.name,
+            origin=Origin.CROSSOVER,
+            system=standing("crossover", context),
+            text=filled(
+                "cross",
+                sigma=shown_sigma(context.sigma),
+                history=shown_history(context.history),
+                first_fitness=shown_fitness(first.fitness),
+                first=shown_genome(first.genome),
+                first_changes=fenced(_changes(base, first.genome), "diff"),
+                second_fitness=shown_fitness(second.fitness),
+                second=shown_genome(second.genome),
+                second_changes=fenced(_changes(base, second.genome), "diff"),
+                conflicts=self._conflicts(base, first.genome, second.genome),
+            ),
+            read=read,
+        )
+        return ask(self._model, question, context)
+
+    def _conflicts(self, base: Genome, ours: Genome, theirs: Genome) -> str:
+        merged = self._merge(base, ours, theirs)
+        if merged.genome is not None:
+            return "Their texts merge without a conflict; whether their ideas do is yours to judge."
+        return f"Their texts clash in {merged.conflicts} places."
+
+
+def _changes(base: Genome, genome: Genome) -> str:
+    return "".join(
+        line
+        for path in sorted({*base.files, *genome.files})
+        for line in difflib.unified_diff(
+            base.files.get(path, "").splitlines(keepends=True),
+            genome.files.get(path, "").splitlines(keepends=True),
+            f"ancestor/{path}",
+            path,
+        )
+    )

@@ -1,0 +1,99 @@
+"""Operators: parents in, proposal out. What each one knows is handed to it, and no more."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from numpy.random import Generator
+
+from population import Fitness, Genome, Origin, Variant
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """A variant offered for breeding."""
+
+    variant: Variant
+    genome: Genome
+    fitness: Fitness | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What an operator is shown.
+
+    Attributes:
+        parents: One parent, or two for a crossover; the fitter one first.
+        base: Genome of the parents' last common ancestor; None with one parent.
+        baseline: Genome the run started from.
+        seen: Canonical hashes of every genome of the run: an exact repeat is refused.
+        rng: All chance an operator may use.
+        program: Text of program.md.
+        sigma: Seed noise of one trial, in bpb; None until it is known.
+        history: What was tried, newest first, one line each: operator, hypothesis, effect or
+            failure.
+    """
+
+    parents: Sequence[Parent]
+    baseline: Genome
+    seen: frozenset[str]
+    rng: Generator
+    base: Genome | None = None
+    program: str = ""
+    sigma: float | None = None
+    history: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """An operator's genome and reason.
+
+    Attributes:
+        genome: The offspring.
+        parents: Commits, in order; two make a merge commit.
+        origin: Mutation or crossover.
+        operator: Name of the operator.
+        hypothesis: One line: what changed and why it should help.
+        expected_gain: In bpb, positive is better; None if unsaid.
+        trailers: Further facts for the commit message, e.g. ``{"Knob": "MATRIX_LR"}``.
+        cost_usd: Dollars the proposal cost.
+    """
+
+    genome: Genome
+    parents: tuple[str, ...]
+    origin: Origin
+    operator: str
+    hypothesis: str
+    expected_gain: float | None = None
+    trailers: Mapping[str, str] = field(default_factory=dict)
+    cost_usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An operator had nothing to propose: ordinary news, with the reason."""
+
+    operator: str
+    reason: str
+
+
+class Operator(Protocol):
+    """Makes offspring."""
+
+    @property
+    def name(self) -> str:
+        """How the operator is called in settings, commits and tables."""
+        ...
+
+    @property
+    def parent_count(self) -> int:
+        """1 for a mutation, 2 for a crossover."""
+        ...
+
+    def propose(self, context: Context) -> Proposal | Refusal:
+        """Make one offspring of ``context.parents``, or say why not.
+
+        The genome differs from its parents, keeps the contract
+        (``population.contract_problems`` is empty) and is not in ``context.seen``.
+        """
+        ...

@@ -1,0 +1,171 @@
+"""What a structural edit is, where in a genome it may work, and how it is carried out.
+
+An edit finds changes; one is drawn and made on the concrete syntax tree, so that every other byte
+stays and git can merge it. Code that training never depends on — reports, dead branches for other
+devices, the training loop's talk with the ruler — is left alone.
+"""
+
+import functools
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import libcst as cst
+from numpy.random import Generator
+
+from agents.structure.syntax import calls, children, is_setup
+from agents.structure.tidy import without_unused_submodules
+
+Replacement = cst.CSTNode | cst.RemovalSentinel | cst.FlattenSentinel[cst.BaseStatement]
+
+_RULER_CALLS = frozenset({"make_dataloader", "evaluate_bpb", "progress", "report"})
+_NO_TRAINING = re.compile(
+    r".*(?:mfu|flops|print|report|log_|summary|warm_?up_|compile|native|supported|device).*|warm_up"
+)
+_SCHEDULE = re.compile(r".*(?:lr|sched|rate|decay|momentum|warm|anneal).*")
+_OTHER_DEVICE = re.compile(r"""["'](?:cuda|mps)["']""")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A node and what it stands in, outermost first."""
+
+    node: cst.CSTNode
+    around: tuple[cst.CSTNode, ...]
+
+    @property
+    def function(self) -> cst.FunctionDef | None:
+        """The innermost function around the node."""
+        return next((n for n in reversed(self.around) if isinstance(n, cst.FunctionDef)), None)
+
+    @property
+    def owner(self) -> cst.ClassDef | None:
+        """The innermost class around the node."""
+        return next((n for n in reversed(self.around) if isinstance(n, cst.ClassDef)), None)
+
+    @property
+    def where(self) -> str:
+        """For people: ``Block.forward``."""
+        named = [n for n in self.around if isinstance(n, cst.ClassDef | cst.FunctionDef)]
+        return ".".join(n.name.value for n in named) or "the top level"
+
+    @property
+    def is_forward(self) -> bool:
+        """True inside what runs at every step of a model: no constructor, no initialisation."""
+        return self.function is not None and not is_setup(self.function)
+
+    @property
+    def is_schedule(self) -> bool:
+        """True inside a function of the budget's share: learning rates and their like."""
+        return self.function is not None and bool(_SCHEDULE.fullmatch(self.function.name.value))
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One way to make an edit: nodes and what takes their place, and a line about it."""
+
+    what: str
+    replaced: Sequence[tuple[cst.CSTNode, Replacement]]
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A structural edit.
+
+    Attributes:
+        name: In commits and tables.
+        hypothesis: Why it might help, in one line.
+        find: All the ways to make it on a module; chance is for sizes, not for places.
+        weight: How often it is drawn, relative to the others.
+    """
+
+    name: str
+    hypothesis: str
+    find: Callable[[cst.Module, Generator], Iterable[Change]]
+    weight: float = 1.0
+
+    def apply(self, module: cst.Module, rng: Generator) -> "Edited | Unedited":
+        """Make one of the changes, drawn at random."""
+        changes = list(self.find(module, rng))
+        if not changes:
+            return Unedited("no place for it")
+        change = changes[int(rng.integers(len(changes)))]
+        edited = module.visit(_Swap(change.replaced))
+        return Edited(without_unused_submodules(module, edited).code, change.what)
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """The text after an edit, and what was done in one line."""
+
+    text: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unedited:
+    """Why an edit was not made."""
+
+    reason: str
+
+
+def apply_edit(edit: Edit, text: str, rng: Generator) -> Edited | Unedited:
+    """Make ``edit`` somewhere in ``text``; a text that does not parse stays as it is."""
+    try:
+        module = _parsed(text)
+    except cst.ParserSyntaxError as error:
+        return Unedited(f"not Python: {error.message}")
+    except RecursionError:
+        return Unedited("nested too deeply")
+    return edit.apply(module, rng)
+
+
+@functools.lru_cache(maxsize=2)
+def _parsed(text: str) -> cst.Module:
+    return cst.parse_module(text)
+
+
+class _Swap(cst.CSTTransformer):
+    """Puts the replacements in place; the nodes are told by identity."""
+
+    def __init__(self, replaced: Sequence[tuple[cst.CSTNode, Replacement]]) -> None:
+        super().__init__()
+        self._replaced = {id(old): new for old, new in replaced}
+
+    def on_leave(  # type: ignore[override]  # libcst types each node kind apart
+        self, original_node: cst.CSTNode, updated_node: cst.CSTNode
+    ) -> Replacement:
+        return self._replaced.get(id(original_node), updated_node)
+
+
+@functools.lru_cache(maxsize=2)
+def places(module: cst.Module) -> tuple[Place, ...]:
+    """Every node of the functions and classes that training depends on, outermost first."""
+    found: list[Place] = []
+    for statement in module.body:
+        if isinstance(statement, cst.FunctionDef | cst.ClassDef):
+            found += _places_under(module, statement, ())
+    return tuple(found)
+
+
+def _places_under(
+    module: cst.Module, node: cst.CSTNode, around: tuple[cst.CSTNode, ...]
+) -> Iterator[Place]:
+    if _is_out_of_bounds(module, node):
+        return
+    yield Place(node, around)
+    for child in children(node):
+        yield from _places_under(module, child, (*around, node))
+
+
+def _is_out_of_bounds(module: cst.Module, node: cst.CSTNode) -> bool:
+    match node:
+        case cst.FunctionDef(name=cst.Name(value=name)):
+            return bool(_NO_TRAINING.fullmatch(name)) or calls(node) & _RULER_CALLS != set()
+        case cst.If(test=test) | cst.IfExp(test=test):
+            return bool(_OTHER_DEVICE.search(module.code_for_node(test)))
+        case cst.ClassDef(bases=bases):  # its two halves must stay each other's derivative
+            return any(module.code_for_node(base).endswith("Function") for base in bases)
+        case cst.Annotation():
+            return True
+    return False

@@ -1,0 +1,1 @@
+"""The search: settings, engine, selection, noise, budgets, executors and the command line."""

@@ -1,0 +1,124 @@
+"""``evolve lineage``: the family tree as text."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evolution.cli.options import (
+    RUNS,
+    JsonOption,
+    RunOption,
+    RunsOption,
+    answer,
+    find_run,
+    open_store,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from population import Fitness, Variant
+
+
+def lineage(
+    variant: Annotated[
+        str | None,
+        typer.Argument(help="Only this variant and its ancestors; by default the whole run."),
+    ] = None,
+    run: RunOption = None,
+    runs: RunsOption = RUNS,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the family tree: who descends from whom, and what each is worth.
+
+    A crossover hangs on the parent of the higher generation; "+ NAME" is its other parent.
+
+    Examples:
+      evolve lineage
+      evolve lineage g003-011
+    """
+    from population import Lineage
+
+    with open_store(find_run(runs, run)) as store:
+        variants, fitnesses = store.variants(), store.fitnesses()
+        if variant is not None:
+            sha = store.variant(variant).sha
+            family = Lineage(variants).ancestors(sha) | {sha}
+            variants = [v for v in variants if v.sha in family]
+    children: dict[str, list[str]] = {v.sha: [] for v in variants}
+    for child in variants:
+        for parent in child.parents:
+            children[parent].append(child.sha)
+    facts = [_facts(v, children[v.sha], fitnesses.get(v.sha)) for v in variants]
+    answer(facts, as_json, lambda console: _print_tree(console, variants, fitnesses))
+
+
+def _facts(
+    variant: "Variant", children: Sequence[str], fitness: "Fitness | None"
+) -> dict[str, object]:
+    return {
+        "name": variant.name,
+        "sha": variant.sha,
+        "generation": variant.generation,
+        "parents": list(variant.parents),
+        "children": list(children),
+        "operator": variant.operator,
+        "hypothesis": variant.hypothesis,
+        "fitness": fitness.mean if fitness else None,
+        "fitness_sd": fitness.sd if fitness and fitness.is_scored else None,
+        "scoring": "reported" if fitness and fitness.is_scored else None,
+    }
+
+
+def _print_tree(
+    console: "Console", variants: "Sequence[Variant]", fitnesses: "Mapping[str, Fitness]"
+) -> None:
+    from rich.tree import Tree
+
+    from analysis import champion_line, tree_parents
+
+    best = max(fitnesses, key=lambda sha: fitnesses[sha], default=None)
+    line = set(champion_line(variants, best))
+    names = {v.sha: v.name for v in variants}
+    nodes: dict[str, Tree] = {}
+    roots: list[Tree] = []
+    hangs_on = tree_parents(variants)
+    for variant in variants:
+        parent = hangs_on[variant.sha]
+        label = _label(variant, fitnesses.get(variant.sha), parent, names)
+        if variant.sha in line:
+            label.stylize("bold", 0, len(variant.name))
+        if variant.sha == best:
+            label.append("  ← champion", style="bold green")
+        if parent is None:
+            nodes[variant.sha] = Tree(label, guide_style="dim")
+            roots.append(nodes[variant.sha])
+        else:
+            nodes[variant.sha] = nodes[parent].add(label)
+    for root in roots:
+        console.print(root)
+    console.print("val_bpb as reported by the genomes, ± 95 %", style="dim")
+
+
+def _label(
+    variant: "Variant",
+    fitness: "Fitness | None",
+    parent: str | None,
+    names: "Mapping[str, str]",
+) -> "Text":
+    from rich.text import Text
+
+    from evolution.cli.text import INTERVAL, clean, one_line, plus_minus
+
+    others = [names[p] for p in variant.parents if p != parent and p in names]
+    label = Text(clean(variant.name), no_wrap=True, overflow="ellipsis")
+    if others:
+        label.append(f" + {clean(', '.join(others))}", style="magenta")
+    worth = "unscored"
+    if fitness is not None and fitness.mean is not None:
+        worth = plus_minus(fitness.mean, INTERVAL * fitness.sd)
+    label.append(f"  {worth}", style="cyan")
+    label.append(f"  {one_line(variant.operator, 20)}: {one_line(variant.hypothesis)}")
+    return label

@@ -1,0 +1,173 @@
+"""``evolve run`` and ``evolve resume``: one sitting of the engine, with its view and its end."""
+
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evolution.cli.options import RUNS, JsonOption, RunsOption, answer, find_run, say, stderr
+from population import RunPaths, RunState
+
+if TYPE_CHECKING:
+    from evolution.cli.live import LiveView
+    from evolution.config import EvolutionConfig
+    from evolution.engine import Engine
+    from evolution.workspace import Workspace
+
+_INTERRUPTED = 130
+
+
+def run(  # noqa: PLR0917 - typer passes them by name
+    name: Annotated[
+        str | None, typer.Option(help="Name of the new run; by default profile and time.")
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Sizes and data: tiny, cpu or gpu; over evolve.toml.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings; by default ./evolve.toml if there is one.")
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(metavar="COUNT", help="End after so many offspring; 0: no limit.")
+    ] = None,
+    hours: Annotated[
+        float | None, typer.Option(help="End after so many hours; 0: no limit.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(metavar="COUNT", help="Trainings at once; 0: one a core or GPU.")
+    ] = None,
+    rng_seed: Annotated[
+        int | None, typer.Option(metavar="SEED", help="All chance of the search follows from it.")
+    ] = None,
+    data: Annotated[
+        list[str] | None, typer.Option(metavar="PATH", help="Your own text; may be given again.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Train nothing: scores are made up, within seconds.")
+    ] = False,
+    runs: RunsOption = RUNS,
+    as_json: JsonOption = False,
+) -> None:
+    """Start a new run: breed, train and score variants, then confirm the champion.
+
+    Ctrl-C once lets what trains finish, twice ends now; `evolve resume` goes on from either.
+
+    Examples:
+      evolve run
+      evolve run --profile tiny --trials 12 --name first
+      evolve run --hours 8 --data essays.txt
+    """
+    from evolution.status import DRY_RUN
+    from evolution.workspace import create_run
+    from population import Store
+
+    overrides = {
+        "run.profile": profile,
+        "limits.trials": trials,
+        "limits.hours": hours,
+        "workers.count": workers,
+        "run.rng_seed": rng_seed,
+        "run.data": [str(Path(p).expanduser().resolve()) for p in data] if data else None,
+    }
+    settings, project = _settings(config, {k: v for k, v in overrides.items() if v is not None})
+    paths = create_run(runs, settings, name=name, project=project, report=say)
+    if dry_run:
+        with Store.open(paths.database) as store:
+            store.set_fact(DRY_RUN, True)
+    _sit(paths, as_json=as_json)
+
+
+def resume(
+    name: Annotated[str | None, typer.Argument(help="Which run; by default the newest.")] = None,
+    runs: RunsOption = RUNS,
+    as_json: JsonOption = False,
+) -> None:
+    """Go on with a run that was paused, interrupted or killed: nothing finished is lost.
+
+    Examples:
+      evolve resume
+      evolve resume night-1
+    """
+    _sit(find_run(runs, name), as_json=as_json)
+
+
+def _settings(
+    config: Path | None, overrides: Mapping[str, Any]
+) -> "tuple[EvolutionConfig, Path | None]":
+    """The settings, and the folder whose genome, ruler and manual are meant."""
+    from evolution.config import EvolutionConfig
+    from evolution.templates import template_path
+
+    path = config if config is not None else Path("evolve.toml")
+    if config is None and not path.exists():
+        return EvolutionConfig.load(template_path("evolve.toml"), overrides), Path.cwd()
+    return EvolutionConfig.load(path, overrides), path.parent
+
+
+def _sit(paths: RunPaths, *, as_json: bool) -> None:
+    """One sitting: open the run, let the engine work, show and tell what came of it."""
+    from evolution.cli.live import LiveView
+    from evolution.cli.rehearsal import rehearsal
+    from evolution.cli.tables import status_view
+    from evolution.sitting import sitting
+    from evolution.status import DRY_RUN, run_status
+    from evolution.workspace import open_run
+
+    with open_run(paths, report=say) as workspace:
+        play = rehearsal if workspace.store.fact(DRY_RUN) else sitting
+        with (
+            LiveView(workspace.store, stderr()) as view,
+            play(workspace, watch=view.refresh) as engine,
+            _obeying_signals(engine, view),
+        ):
+            engine.run()
+        found = run_status(workspace.store, time.time(), is_live=False)
+        overview = _draw_overview(workspace)
+    facts = {**found.as_dict(), "overview": str(overview) if overview else None}
+    answer(facts, as_json, lambda console: console.print(status_view(found, is_live=False)))
+    if overview is not None:
+        say(f"\nfrontier and family tree: {overview}")
+    if found.state is RunState.PAUSED:
+        say(f"paused; go on with `evolve resume {paths.root.name}`")
+        raise typer.Exit(_INTERRUPTED)
+
+
+def _draw_overview(workspace: "Workspace") -> Path | None:
+    """The figure at the end of a sitting; without a picture the run is as good."""
+    from analysis import save_overview
+
+    target = workspace.paths.figures / "overview.png"
+    try:
+        target.parent.mkdir(exist_ok=True)
+        return save_overview(workspace.store, target)
+    except OSError as error:
+        say(f"the overview could not be written to {target}: {error.strerror or error}")
+        return None
+
+
+@contextmanager
+def _obeying_signals(engine: "Engine", view: "LiveView") -> Iterator[None]:
+    """First SIGINT: start nothing more. Second, or SIGTERM: end now. Both can be resumed."""
+    asked = 0
+
+    def obey(number: int, _: FrameType | None) -> None:
+        nonlocal asked
+        asked += 1
+        if number == signal.SIGINT and asked == 1:
+            engine.request_drain()
+            view.note = "waiting for what trains; Ctrl-C again to end now"
+        else:
+            engine.request_stop()
+            view.note = "ending"
+
+    before = {number: signal.signal(number, obey) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

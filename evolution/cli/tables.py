@@ -1,0 +1,178 @@
+"""Statuses and standings as Rich renderables. Takes values, prints nothing."""
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from evolution.cli.text import (
+    INTERVAL,
+    clean,
+    duration,
+    gain_mbpb,
+    one_line,
+    plus_minus,
+    score,
+    verdict_lines,
+)
+from evolution.status import RunningTrial, RunStatus, Standing
+from population import Purpose, RunState, TrialStatus
+
+_STATUS_WORDS = {
+    TrialStatus.COMPLETE: "complete",
+    TrialStatus.STOPPED_EARLY: "stopped early",
+    TrialStatus.CRASHED: "crashed",
+    TrialStatus.TIMED_OUT: "timed out",
+    TrialStatus.REJECTED: "rejected",
+    TrialStatus.RUNNING: "running",
+    TrialStatus.QUEUED: "queued",
+}
+_BAR_WIDTH = 20
+
+
+def status_view(status: RunStatus, *, is_live: bool = True) -> RenderableType:
+    """Everything a status says, as labelled lines and the trials under way."""
+    lines = Table.grid(padding=(0, 2))
+    lines.add_column(style="dim", no_wrap=True)
+    lines.add_column(overflow="fold")
+    for label, value in status_lines(status, is_live=is_live):
+        lines.add_row(label, value)
+    parts: list[RenderableType] = [lines]
+    if status.running:
+        parts += [Text(), running_table(status.running)]
+    return Group(*parts)
+
+
+def status_lines(status: RunStatus, *, is_live: bool = True) -> list[tuple[str, RenderableType]]:
+    """Label and text, in order of what people ask first."""
+    made_up = " (dry run: scores are made up)" if status.is_dry_run else ""
+    words = state_words(status, is_live) + made_up
+    lines: list[tuple[str, RenderableType]] = [
+        ("run", Text.assemble((clean(status.name), "bold"), f"   {words}")),
+        ("offspring", _offspring(status)),
+        ("champion", _champion(status)),
+        ("gain", _gain(status)),
+    ]
+    if status.sigma is not None:
+        sigma = f"σ {status.sigma * 1000:.1f} mbpb from seed to seed"
+        lines.append(("noise", Text(sigma)))
+    lines += [("trials", _trials(status)), ("time", Text(time_words(status)))]
+    if status.verdict is not None:
+        name = status.champion.name if status.champion is not None else None
+        if status.champion is not None and status.verdict.champion != status.champion.sha:
+            name = (status.verdict.champion or "")[:10]
+        lines.append(("verdict", Text("\n".join(verdict_lines(status.verdict, name)))))
+    return lines
+
+
+def state_words(status: RunStatus, is_live: bool) -> str:
+    """What is being done; a run whose engine was killed says so."""
+    if status.state is RunState.RUNNING:
+        if not is_live:
+            return "interrupted: its engine is gone; go on with `evolve resume`"
+        return phase_words(status)
+    if status.state is RunState.PAUSED:
+        return "paused; go on with `evolve resume`"
+    return str(status.state)
+
+
+def phase_words(status: RunStatus) -> str:
+    """What a live run is at."""
+    purposes = {trial.purpose for trial in status.running}
+    if Purpose.VERDICT in purposes:
+        return "confirming the champion"
+    if purposes == {Purpose.BASELINE}:
+        return "measuring the baseline's noise"
+    return "searching"
+
+
+def time_words(status: RunStatus) -> str:
+    """Elapsed, device-hours, and what is thought to be left."""
+    words = f"{duration(status.elapsed_seconds)}, {status.device_hours:.2f} device-hours"
+    if status.seconds_left is None:
+        return words
+    return words + (f"; about {duration(status.seconds_left)} left" if status.seconds_left else "")
+
+
+def running_table(running: Sequence[RunningTrial]) -> Table:
+    """One line a trial under way, with a bar where its progress is known."""
+    table = Table.grid(padding=(0, 2))
+    for _ in range(6):
+        table.add_column(no_wrap=True)
+    for trial in running:
+        depth = f" × {trial.depth_scale:g}" if trial.depth_scale != 1.0 else ""
+        known = trial.progress is not None
+        share = min(max(trial.progress or 0.0, 0.0), 1.0)
+        table.add_row(
+            Text(f"#{trial.trial}", style="dim"),
+            Text(clean(trial.name)),
+            Text(one_line(trial.operator, 20), style="cyan"),
+            Text(f"{trial.purpose}{depth}", style="dim"),
+            ProgressBar(total=1.0, completed=share, width=_BAR_WIDTH) if known else Text("…"),
+            Text(f"{share:4.0%}  {duration(trial.seconds)}" if known else duration(trial.seconds)),
+        )
+    return table
+
+
+def leaderboard_table(standings: Sequence[Standing], baseline: str | None) -> Table:
+    """Variants by fitness, best first, ± 95 %; the baseline stands where it belongs."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim", expand=True)
+    table.add_column("rank", justify="right", no_wrap=True)
+    table.add_column("variant", no_wrap=True)
+    table.add_column("val_bpb (reported)", justify="right", no_wrap=True)
+    table.add_column("gain (mbpb)", justify="right", no_wrap=True)
+    table.add_column("trials", justify="right", no_wrap=True)
+    table.add_column("operator", no_wrap=True)
+    table.add_column("hypothesis", no_wrap=True, overflow="ellipsis", ratio=1)
+    for rank, standing in enumerate(standings, 1):
+        is_baseline = standing.sha == baseline
+        gain = standing.gain, standing.gain_sd
+        known = gain[0] is not None and gain[1] is not None and not is_baseline
+        table.add_row(
+            str(rank),
+            Text(clean(standing.name)),
+            plus_minus(standing.fitness, INTERVAL * standing.fitness_sd),
+            gain_mbpb(gain[0] or 0.0, gain[1] or 0.0) if known else "—",
+            str(standing.trial_count),
+            Text(one_line(standing.operator, 20)),
+            Text(one_line(standing.hypothesis)),
+            style="bold" if is_baseline else None,
+        )
+    return table
+
+
+def _offspring(status: RunStatus) -> Text:
+    limit = f" of {status.offspring_limit}" if status.offspring_limit is not None else ""
+    return Text(f"{status.offspring_done}{limit} tried, {status.variant_count} variants in all")
+
+
+def _champion(status: RunStatus) -> Text:
+    best = status.champion
+    if best is None:
+        return Text("none yet: no trial has given a score")
+    if status.baseline is not None and best.sha == status.baseline.sha:
+        return Text(f"the baseline, {score(best.fitness, best.fitness_sd, best.scoring)}")
+    return Text.assemble(
+        (clean(best.name), "bold green"),
+        f", {score(best.fitness, best.fitness_sd, best.scoring)}: {one_line(best.hypothesis)}",
+    )
+
+
+def _gain(status: RunStatus) -> Text:
+    best, baseline = status.champion, status.baseline
+    if best is None or baseline is None or best.gain is None or best.gain_sd is None:
+        return Text("unknown until the baseline has a score")
+    against = score(baseline.fitness, baseline.fitness_sd, baseline.scoring)
+    if best.sha == baseline.sha:
+        return Text("none: no variant is thought better than the baseline")
+    return Text(
+        f"{gain_mbpb(best.gain, best.gain_sd)} mbpb over the baseline's {against}; "
+        + ("see the verdict" if status.verdict else "not yet confirmed")
+    )
+
+
+def _trials(status: RunStatus) -> Text:
+    words = [f"{n} {_STATUS_WORDS[s]}" for s, n in status.trial_counts.items() if n]
+    return Text(", ".join(words) or "none yet")

@@ -1,0 +1,185 @@
+"""``evolve show`` and ``evolve diff``: one variant, and what it changed."""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evolution.cli.options import (
+    RUNS,
+    JsonOption,
+    RunOption,
+    RunsOption,
+    answer,
+    find_run,
+    open_store,
+)
+from population import EvolveError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from population import Fitness, Trial, Variant
+
+_VARIANT_HELP = "Name of a variant (g012-007), or the start of its commit."
+
+
+class NothingToCompareError(EvolveError):
+    """A diff was asked of a variant that has no parent."""
+
+
+def show(
+    variant: Annotated[str, typer.Argument(help=_VARIANT_HELP)],
+    run: RunOption = None,
+    runs: RunsOption = RUNS,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one variant: where it comes from, what is believed of it, every trial of it.
+
+    Examples:
+      evolve show g003-011
+      evolve show 1f0c9a7 --json
+    """
+    with open_store(find_run(runs, run)) as store:
+        found = store.variant(variant)
+        names = {v.sha: v.name for v in store.variants()}
+        children = [v.name for v in store.variants() if found.sha in v.parents]
+        trials = store.trials(variant=found.sha)
+        fitness = store.fitnesses().get(found.sha)
+    parents = [names.get(sha, sha) for sha in found.parents]
+    facts = {
+        **dataclasses.asdict(found),
+        "parent_names": parents,
+        "children": children,
+        "fitness": dataclasses.asdict(fitness) if fitness is not None else None,
+        "trials": [dataclasses.asdict(trial) for trial in trials],
+    }
+    answer(facts, as_json, lambda c: _print_variant(c, found, parents, children, fitness, trials))
+
+
+def diff(
+    a: Annotated[str, typer.Argument(metavar="A", help=_VARIANT_HELP)],
+    b: Annotated[
+        str | None, typer.Argument(metavar="[B]", help="Compare with it, not with A's parent.")
+    ] = None,
+    run: RunOption = None,
+    runs: RunsOption = RUNS,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a variant changed in its first parent, or what leads from A to B.
+
+    Examples:
+      evolve diff g003-011
+      evolve diff g000-000 g003-011
+    """
+    from population import Branches
+
+    paths = find_run(runs, run)
+    with open_store(paths) as store:
+        new = store.variant(a if b is None else b)
+        old = store.variant(a) if b is not None else _first_parent(store.variants(), new)
+    with Branches.open(paths.repository) as branches:
+        text = branches.diff(old.sha, new.sha)
+    facts = {"from": old.name, "to": new.name, "diff": text}
+    if not (as_json or sys.stdout.isatty()):
+        sys.stdout.write(text)  # byte for byte, for `git apply`
+        return
+    answer(facts, as_json, lambda console: _print_diff(console, text))
+
+
+def _first_parent(variants: "Sequence[Variant]", variant: "Variant") -> "Variant":
+    by_sha = {v.sha: v for v in variants}
+    if not variant.parents:
+        raise NothingToCompareError(
+            f"{variant.name} is the baseline, which has no parent. A second variant is needed to "
+            f"compare it with. Name it: `evolve diff {variant.name} OTHER`."
+        )
+    return by_sha[variant.parents[0]]
+
+
+def _print_diff(console: "Console", text: str) -> None:
+    from rich.text import Text
+
+    from evolution.cli.text import clean
+
+    styles = {"+": "green", "-": "red", "@": "cyan"}
+    for line in clean(text).splitlines():
+        is_head = line.startswith(("+++", "---", "diff ", "index "))
+        console.print(Text(line, style="bold" if is_head else styles.get(line[:1], "")))
+
+
+def _print_variant(
+    console: "Console",
+    variant: "Variant",
+    parents: Sequence[str],
+    children: Sequence[str],
+    fitness: "Fitness | None",
+    trials: "Sequence[Trial]",
+) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from evolution.cli.text import INTERVAL, clean, one_line, plus_minus
+
+    believed = "unscored"
+    if fitness is not None and fitness.mean is not None:
+        count = f"{fitness.trial_count} trial{'' if fitness.trial_count == 1 else 's'}"
+        believed = f"{plus_minus(fitness.mean, INTERVAL * fitness.sd)} (reported), from {count}"
+    lines = Table.grid(padding=(0, 2))
+    lines.add_column(style="dim", no_wrap=True)
+    lines.add_column(overflow="fold")
+    facts: dict[str, Any] = {
+        "variant": f"{variant.name}, commit {variant.sha}",
+        "made by": f"{variant.operator} ({variant.origin}), generation {variant.generation}",
+        "hypothesis": variant.hypothesis,
+        "parents": ", ".join(parents) or "none",
+        "children": ", ".join(children) or "none",
+        "val_bpb": believed,
+    }
+    if variant.expected_gain is not None:
+        facts["hoped for"] = f"{variant.expected_gain * 1000:+.0f} mbpb"
+    for label, value in facts.items():
+        lines.add_row(label, Text(one_line(value, 2000)))
+    console.print(lines)
+    if trials:
+        console.print()
+        console.print(_trials_table(trials))
+    for trial in trials:
+        failure = trial.outcome.failure if trial.outcome else None
+        if failure is not None and failure.log_tail:
+            console.print(Text(f"\nlast words of trial {trial.id}:", style="dim"))
+            console.print(Text(clean(failure.log_tail)))
+
+
+def _trials_table(trials: "Sequence[Trial]") -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    from evolution.cli.text import one_line
+
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
+    for heading in ("trial", "purpose", "depth", "seed", "status", "val_bpb", "seconds", "tokens"):
+        right = heading not in ("purpose", "status")
+        table.add_column(heading, justify="right" if right else "left", no_wrap=True)
+    table.add_column("remark", overflow="fold")
+    for trial in trials:
+        outcome, conditions = trial.outcome, trial.conditions
+        score = outcome.val_bpb if outcome else None
+        remark = outcome.failure.message if outcome and outcome.failure else ""
+        if outcome and score is not None:
+            remark = f"{outcome.scoring}{', calibration doubtful' if outcome.is_suspect else ''}"
+        table.add_row(
+            str(trial.id),
+            str(trial.purpose),
+            f"× {conditions.depth_scale:g}",
+            str(conditions.rng_seed),
+            str(trial.status).replace("_", " "),
+            f"{score:.4f}" if score is not None else "—",
+            f"{outcome.total_seconds:.0f}" if outcome else "—",
+            f"{outcome.train_tokens:,}" if outcome else "—",
+            Text(one_line(remark)),
+        )
+    return table

@@ -1,0 +1,240 @@
+"""EvolutionConfig: the settings of a run, read from evolve.toml, checked once, frozen.
+
+Every key with its default stands in the `evolve.toml` at the top of the repository; this module
+owns types, ranges and the words of a refusal.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from population.errors import EvolveError
+
+#: Shares of a budget at which a reading is taken; see `Site.snapshots`.
+SNAPSHOTS = (0.1, 0.25, 0.5)
+
+_Share = Annotated[float, Field(ge=0.0, le=1.0)]
+_Weight = Annotated[float, Field(ge=0.0)]
+
+
+class ConfigError(EvolveError):
+    """A setting that is unknown, mistyped, out of range or at odds with another."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class RunSettings(_Section):
+    """Which sizes, data, training budget and seed; a budget of 0 is the profile's."""
+
+    profile: str = "cpu"
+    budget: Annotated[float, Field(ge=0.0)] = 0.0
+    rng_seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    data: tuple[str, ...] = Field(default=(), strict=False)
+
+
+class LimitSettings(_Section):
+    """What ends the search; 0 is no limit."""
+
+    trials: Annotated[int, Field(ge=0)] = 24
+    hours: Annotated[float, Field(ge=0.0)] = 0.0
+    device_hours: Annotated[float, Field(ge=0.0)] = 0.0
+
+    @model_validator(mode="after")
+    def _some_limit(self) -> Self:
+        if not (self.trials or self.hours or self.device_hours):
+            raise ValueError(
+                "trials, hours and device_hours are all 0, so that nothing would end the search: "
+                "set at least one of them"
+            )
+        return self
+
+
+class WorkerSettings(_Section):
+    """How many trainings at once; 0 is one for each GPU, or for each core without one."""
+
+    count: Annotated[int, Field(ge=0, le=1024)] = 0
+
+
+class BaselineSettings(_Section):
+    """Repeats of the baseline, which tell the noise."""
+
+    repeats: Annotated[int, Field(ge=2, le=50)] = 4
+
+
+class PopulationSettings(_Section):
+    """Who may breed."""
+
+    survivors: Annotated[int, Field(ge=3, le=10_000)] = 16
+    tournament: Annotated[int, Field(ge=1, le=10_000)] = 16
+
+
+class OperatorSettings(_Section):
+    """How often each operator is asked, relative to the others."""
+
+    knob: _Weight = 0.30
+    structure: _Weight = 0.50
+    merge: _Weight = 0.20
+
+    @model_validator(mode="after")
+    def _some_mutation(self) -> Self:
+        if not (self.knob or self.structure):
+            raise ValueError(
+                "knob and structure are both 0, so that nothing new could arise: "
+                "set at least one of them above 0"
+            )
+        return self
+
+    def weights(self) -> dict[str, float]:
+        """Operators that are on, with their weights."""
+        return {name: weight for name, weight in self.model_dump().items() if weight > 0}
+
+
+class StoppingSettings(_Section):
+    """When a hopeless trial is stopped at its snapshot."""
+
+    enabled: bool = True
+    fraction: float = 0.25
+    p_better: _Share = 0.10
+    exempt: _Share = 0.10
+
+    @field_validator("fraction")
+    @classmethod
+    def _is_read(cls, fraction: float) -> float:
+        if fraction not in SNAPSHOTS:
+            raise ValueError("snapshots are taken at 0.1, 0.25 or 0.5 of the budget")
+        return fraction
+
+
+class VerdictSettings(_Section):
+    """Champion against baseline: how many pairs, at which depths."""
+
+    pairs: Annotated[int, Field(ge=2, le=100)] = 3
+    max_pairs: Annotated[int, Field(ge=2, le=100)] = 6
+    depths: tuple[Annotated[float, Field(gt=0.0, le=16.0)], ...] = Field(
+        default=(1.0, 1.5), strict=False
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.max_pairs < self.pairs:
+            raise ValueError(
+                f"max_pairs is {self.max_pairs}, but pairs asks for at least {self.pairs}: "
+                "raise max_pairs or lower pairs"
+            )
+        if not self.depths or self.depths[0] != 1.0:
+            raise ValueError("depths must begin with 1.0, the home depth")
+        if len(set(self.depths)) != len(self.depths):
+            raise ValueError("depths names one depth twice")
+        return self
+
+
+class EvolutionConfig(_Section):
+    """The settings of one run.
+
+    Raises:
+        ConfigError: From `load` and `from_mapping`, in three parts.
+    """
+
+    run: RunSettings = RunSettings()
+    limits: LimitSettings = LimitSettings()
+    workers: WorkerSettings = WorkerSettings()
+    baseline: BaselineSettings = BaselineSettings()
+    population: PopulationSettings = PopulationSettings()
+    operators: OperatorSettings = OperatorSettings()
+    stopping: StoppingSettings = StoppingSettings()
+    verdict: VerdictSettings = VerdictSettings()
+
+    @classmethod
+    def load(cls, path: Path, overrides: Mapping[str, Any] | None = None) -> "EvolutionConfig":
+        """Read a TOML file, lay dotted ``overrides`` such as ``limits.trials`` over it, check."""
+        try:
+            settings = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ConfigError(
+                f"There is no settings file {path}. A run needs one. "
+                "Write it with `evolve init`, or name yours with --config."
+            ) from None
+        except IsADirectoryError:
+            raise ConfigError(
+                f"{path} is a folder. A TOML file of settings is needed. Name the file in it."
+            ) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"{path} is not valid TOML: {error}. Settings are lines such as `trials = 24` "
+                "under a heading such as `[limits]`. Mend the line and try again."
+            ) from None
+        return cls.from_mapping(settings, overrides, source=str(path))
+
+    @classmethod
+    def from_mapping(
+        cls,
+        settings: Mapping[str, Any],
+        overrides: Mapping[str, Any] | None = None,
+        source: str = "settings",
+    ) -> "EvolutionConfig":
+        """Check settings that are already read."""
+        merged: dict[str, Any] = {
+            key: dict(value) if isinstance(value, Mapping) else value
+            for key, value in settings.items()
+        }
+        for dotted, value in (overrides or {}).items():
+            section, _, key = dotted.partition(".")
+            merged.setdefault(section, {})[key] = value
+        try:
+            return cls.model_validate(merged)
+        except ValidationError as error:
+            raise ConfigError(_explain(error, source)) from None
+
+    def worker_count(self, gpu_count: int = 0) -> int:
+        """Trainings at once on this machine."""
+        if self.workers.count:
+            return self.workers.count
+        return gpu_count or len(usable_cores())
+
+    def as_toml(self) -> str:
+        """The settings as TOML, to freeze them beside the run."""
+        import tomlkit
+
+        return tomlkit.dumps(self.model_dump(mode="json"))
+
+
+def usable_cores() -> list[int]:
+    """Cores this process may use, in order; a container or `taskset` may allow fewer."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def _explain(error: ValidationError, source: str) -> str:
+    """The first complaint of pydantic, in our three parts."""
+    complaint = error.errors(include_url=False)[0]
+    path = [str(part) for part in complaint["loc"]]
+    where = ".".join(path) or "the settings"
+    count = error.error_count()
+    more = f" ({count - 1} more after this one)" if count > 1 else ""
+    if complaint["type"] == "extra_forbidden":
+        known = _known_keys(path[:-1])
+        close = difflib.get_close_matches(path[-1], known, n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"Known are: {', '.join(known)}."
+        return f"{source} has an unknown setting {where!r}{more}. {hint} Mend it and try again."
+    found = complaint.get("input")
+    shown = "" if isinstance(found, Mapping) else f" is {found!r}"
+    reason = complaint["msg"].removeprefix("Value error, ")
+    return f"{source}: {where}{shown}{more}. {reason}. Mend the setting and try again."
+
+
+def _known_keys(path: list[str]) -> list[str]:
+    model: type[BaseModel] = EvolutionConfig
+    for part in path:
+        annotation = model.model_fields[part].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)

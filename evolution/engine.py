@@ -1,0 +1,420 @@
+"""Engine: the steady-state loop. Whenever a worker is free it gets the trial worth most.
+
+The engine alone decides and writes a run's state. Everything it knows it reads from the store, so
+that a run killed anywhere goes on from what is on disk. How parents are picked, fitness believed,
+trials stopped and gains judged lives in `breeding`, `belief`, `stopping` and `confirmation`.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any, cast
+
+import numpy as np
+
+from agents import Operator
+from evolution.accounts import Accounts
+from evolution.belief import believe
+from evolution.breeding import Breeder, Offspring
+from evolution.confirmation import Confirmation
+from evolution.executors.protocol import Event, Executor, Finished, SnapshotTaken, Started
+from evolution.jobs import Jobs
+from evolution.noise import Posterior
+from evolution.racing import contender
+from evolution.requests import take_seed
+from evolution.stopping import decide
+from evolution.story import Story
+from evolution.workspace import Workspace
+from population import (
+    BudgetKind,
+    Calibration,
+    Conditions,
+    FailureClass,
+    Outcome,
+    Purpose,
+    RunState,
+    Trial,
+    TrialStatus,
+    Variant,
+)
+from population.records import Json
+
+#: Attempts at a trial that fails by our own fault, before it is recorded as failed.
+HARNESS_ATTEMPTS = 3
+#: Turns of breeding in a row that made nothing, before the search gives up.
+BARREN_TURNS = 25
+#: Replicates of contenders, at most this share of the offspring trials.
+REPLICATE_SHARE = 0.2
+#: Longest wait for news from the workers, in seconds.
+POLL_SECONDS = 0.2
+
+
+class Ending(StrEnum):
+    """How a sitting of the engine ended."""
+
+    FINISHED = "finished"
+    PAUSED = "paused"
+
+
+class Engine:
+    """One sitting of a run.
+
+    Args:
+        workspace: The open run.
+        executor: Trains.
+        operators: Make offspring, by name; those without a weight in the settings stay idle.
+        measure_baseline: Measures the baseline for the yardstick; only asked for ``cpu`` budgets.
+        device_class: Of the executor's slots.
+        clock: Seconds since the epoch.
+        watch: Called after every turn with the share of its budget each running trial has used.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        executor: Executor,
+        operators: Mapping[str, Operator],
+        *,
+        measure_baseline: Callable[[], Calibration],
+        device_class: str = "cpu",
+        clock: Callable[[], float] = time.time,
+        watch: Callable[[Mapping[int, float]], None] | None = None,
+    ) -> None:
+        self._workspace = workspace
+        self._store = store = workspace.store
+        self._config = config = workspace.config
+        self._executor = executor
+        self._device_class = device_class
+        self._clock = clock
+        self._watch = watch
+        self._budget = workspace.budget
+        record = store.run()
+        self._baseline = store.variant(record.baseline or "")
+        self._rng = np.random.default_rng(record.rng_seed)
+        self._story = Story(store=store, events=workspace.events)
+        self._accounts = Accounts(store=store, limits=config.limits, clock=clock)
+        self._breeder = Breeder(
+            run=record.name,
+            store=store,
+            branches=workspace.branches,
+            operators=operators,
+            weights=config.operators.weights(),
+            settings=config.population,
+            clock=clock,
+            program=workspace.paths.program.read_text(encoding="utf-8"),
+        )
+        self._confirmation = Confirmation(
+            store=store,
+            settings=config.verdict,
+            baseline=self._baseline.sha,
+            budget=self._budget,
+            device_class=device_class,
+            clock=clock,
+        )
+        self._jobs = Jobs(
+            store=store,
+            events=workspace.events,
+            baseline=self._baseline,
+            budget=self._budget,
+            confirmation=self._confirmation,
+            measure_baseline=measure_baseline,
+        )
+        self._posterior: Posterior | None = None
+        self._barren_turns = 0
+        self._is_draining = False
+        self._must_stop = False
+
+    def request_drain(self) -> None:
+        """Start nothing more; end when what runs has finished. Safe in a signal handler."""
+        self._is_draining = True
+
+    def request_stop(self) -> None:
+        """End now; what runs is killed and queued again. Safe in a signal handler."""
+        self._must_stop = True
+
+    def run(self) -> Ending:
+        """Search until a limit is reached, then try the champion; or until asked to end."""
+        try:
+            self._begin()
+            while not (self._must_stop or self._is_over()):
+                self.step()
+        finally:
+            self._executor.close()
+            self._requeue_running("the engine ended before it did")
+            self._accounts.save()
+        return self._end()
+
+    def step(self) -> None:
+        """Give every free worker the trial worth most, then take in what has happened."""
+        self._hear_requests()
+        while self._executor.free_slots() > 0 and (trial := self._next_trial()) is not None:
+            self._start(trial)
+        for event in self._executor.poll(POLL_SECONDS):
+            self._take(event)
+        if self._watch is not None:
+            self._watch(self._executor.progress())
+
+    # --- what to do next -----------------------------------------------------------------------
+
+    def _next_trial(self) -> Trial | None:
+        """What is queued; else an offspring; else, once the search is over, a verdict run."""
+        if self._is_draining or self._must_stop:
+            return None
+        queued = self._store.trials(status=TrialStatus.QUEUED)
+        if not queued and self._reason_to_end() is None:
+            return self._next_search_trial()
+        if not queued and not self._store.trials(status=TrialStatus.RUNNING):
+            queued = self._queue_verdict_trials()
+        return self._startable(queued)
+
+    def _startable(self, queued: list[Trial]) -> Trial | None:
+        """The first queued trial; the first of a pair waits until both can start."""
+        if not queued:
+            return None
+        trial = queued[0]
+        has_partner = trial.pair is not None and any(t.pair == trial.pair for t in queued[1:])
+        must_wait = has_partner and self._executor.free_slots() < 2 <= self._executor.slot_count
+        return None if must_wait else trial
+
+    def _next_search_trial(self) -> Trial | None:
+        """A further run of a contender, or an offspring; None if neither is wanted now."""
+        if not self._accounts.has_room():
+            return None
+        promising = self._contender()
+        if promising is not None:
+            trial = self._queue(promising, Purpose.REPLICATE)
+            self._decided("replicate", {"variant": promising.sha, "trial": trial.id})
+            return trial
+        bred = self._breeder.breed(
+            fitnesses=self._store.fitnesses(),
+            sigma=self._belief().sigma,
+            history=self._story.history(),
+            rng=self._rng,
+        )
+        if not isinstance(bred, Offspring):
+            self._barren_turns += 1
+            self._story.no_offspring(bred)
+            return None
+        self._barren_turns = 0
+        trial = self._queue(bred.variant, Purpose.SCREEN)
+        self._decided("offspring", {"variant": bred.variant.sha, "trial": trial.id})
+        self._story.born(bred.variant)
+        return trial
+
+    def _contender(self) -> Variant | None:
+        """A promising, undecided variant that deserves a further run; never one that runs."""
+        screens = self._store.trials(purpose=Purpose.SCREEN)
+        replicates = self._store.trials(purpose=Purpose.REPLICATE)
+        if len(replicates) >= REPLICATE_SHARE * len(screens):
+            return None
+        busy = {t.variant for t in (*screens, *replicates) if not t.status.is_final}
+        candidates = [v.sha for v in self._store.variants() if v.sha not in busy]
+        sha = contender(self._belief(), candidates, self._baseline.sha)
+        return None if sha is None else self._store.variant(sha)
+
+    def _queue_verdict_trials(self) -> list[Trial]:
+        """What the claim under trial still needs; the champion is put forward first."""
+        claim = self._confirmation.claim()
+        if claim is None:
+            if self._store.verdicts():
+                return []
+            claim = self._confirmation.put_forward(self._belief())
+            self._story.tell("claim", label=claim.label, champion=claim.champion)
+        queued = self._confirmation.queue_next(claim, self._belief(), self._rng)
+        if queued:
+            self._decided(
+                "verdict_pairs", {"label": claim.label, "trials": [trial.id for trial in queued]}
+            )
+        return queued
+
+    def _reason_to_end(self) -> str | None:
+        if self._barren_turns >= BARREN_TURNS:
+            return "the operators have nothing new to propose"
+        return self._accounts.limit_reached()
+
+    def _is_over(self) -> bool:
+        """True once nothing runs, nothing is left to start, and the champion is judged."""
+        if self._store.trials(status=TrialStatus.RUNNING):
+            return False
+        if self._is_draining:
+            return True
+        if self._reason_to_end() is None or self._store.trials(status=TrialStatus.QUEUED):
+            return False
+        if self._queue_verdict_trials():
+            return False
+        claim = self._confirmation.claim()
+        if claim is not None:
+            self._story.judged(self._confirmation.judge(claim, self._belief()))
+        return True
+
+    # --- starting ------------------------------------------------------------------------------
+
+    def _queue(self, variant: Variant, purpose: Purpose) -> Trial:
+        conditions = Conditions(
+            budget=self._budget,
+            rng_seed=int(self._rng.integers(2**31)),
+            device_class=self._device_class,
+        )
+        return self._store.queue_trial(
+            variant.sha, purpose=purpose, conditions=conditions, at=self._clock()
+        )
+
+    def _start(self, trial: Trial) -> None:
+        """Row first, then the process: a killed engine leaves a row to requeue, never a stray."""
+        lease_seconds = self._jobs.lease_seconds()
+        running = self._store.start_trial(
+            trial.id, slot=0, lease_seconds=lease_seconds, at=self._clock()
+        )
+        variant = self._store.variant(running.variant)
+        self._story.started(running, variant)
+        genome = self._breeder.genome(variant.sha)
+        self._executor.submit(self._jobs.job(running, variant, genome))
+
+    # --- taking in -----------------------------------------------------------------------------
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case Started():
+                if event.supervisor_pid is not None:
+                    self._store.set_supervisor(event.trial_id, event.attempt, event.supervisor_pid)
+            case SnapshotTaken():
+                self._store.add_snapshot(event.trial_id, event.attempt, event.snapshot)
+                self._consider_stopping(event)
+            case Finished():
+                self._finish(event)
+            case _:  # points of a curve are display; the outcome brings them whole
+                pass
+
+    def _consider_stopping(self, event: SnapshotTaken) -> None:
+        settings = self._config.stopping
+        trial = self._store.trial(event.trial_id)
+        is_screen = trial.purpose is Purpose.SCREEN
+        if not (settings.enabled and is_screen and event.snapshot.fraction == settings.fraction):
+            return
+        decision = decide(
+            self._belief(),
+            variant=trial.variant,
+            parents=self._store.variant(trial.variant).parents,
+            snapshot=event.snapshot,
+            threshold=settings.p_better,
+            exempt_share=settings.exempt,
+            exempt_trials=self._exempt_trials(),
+            rng=self._rng,
+        )
+        facts = {"trial": trial.id, "p_better": decision.p_better, "exempt": decision.exempt}
+        self._decided("stop" if decision.stop else "go_on", facts)
+        if decision.stop:
+            self._story.tell("stopping", trial=trial.id, reason=decision.reason)
+            self._executor.stop(trial.id, decision.reason)
+
+    def _exempt_trials(self) -> list[int]:
+        """Trials that should have been stopped and ran on, so that the rule's error is known."""
+        payloads = [d.payload for d in self._store.decisions() if d.kind == "go_on"]
+        return [int(p["trial"]) for p in payloads if isinstance(p, dict) and p["exempt"]]
+
+    def _finish(self, event: Finished) -> None:
+        failure = event.outcome.failure
+        is_ours = failure is not None and failure.kind is FailureClass.HARNESS
+        if failure is not None and is_ours and event.attempt < HARNESS_ATTEMPTS:
+            self._store.requeue_trial(event.trial_id, failure.message)
+            self._story.tell("trial_requeued", trial=event.trial_id, reason=failure.message)
+            return
+        now = self._clock()
+        if not self._store.finish_trial(event.trial_id, event.attempt, event.outcome, at=now):
+            return
+        trial = self._store.trial(event.trial_id)
+        self._keep_calibration(event.outcome)
+        self._update_fitness()
+        self._accounts.save()
+        self._story.finished(trial, self._store.variant(trial.variant), event.outcome)
+
+    def _keep_calibration(self, outcome: Outcome) -> None:
+        calibration = outcome.calibration
+        if calibration is None or calibration.depth_scale != 1.0:
+            return  # deeper ones belong to their verdict, which reads them from its trials
+        if outcome.is_suspect:
+            self._store.drop_calibrations(calibration.genome_hash, calibration.device_class)
+        else:
+            self._store.add_calibration(calibration)
+
+    def _belief(self) -> Posterior:
+        """The posterior over all that is known; computed again after each finished trial."""
+        if self._posterior is None:
+            self._posterior = believe(self._store, stop_fraction=self._config.stopping.fraction)
+        return self._posterior
+
+    def _update_fitness(self) -> None:
+        """Store every fitness that moved, and write it beside its commit."""
+        self._posterior = None
+        posterior = self._belief()
+        known = self._store.fitnesses()
+        now = {v.sha: posterior.fitness(v.sha) for v in self._store.variants()}
+        moved = {
+            sha: fitness for sha, fitness in now.items() if repr(known.get(sha)) != repr(fitness)
+        }
+        self._store.save_fitnesses(moved)
+        self._workspace.branches.notes(
+            {
+                sha: f"val_bpb {fitness}, {fitness.trial_count} trials, reported"
+                for sha, fitness in moved.items()
+                if fitness.is_scored
+            }
+        )
+        best = self._store.variant(next(iter(self._store.fitnesses())))
+        self._workspace.branches.point_head(run=self._workspace.name, name=best.name)
+
+    # --- beginning and ending ------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Take up what an earlier sitting left, then make sure that the noise gets measured."""
+        state = self._store.last_rng_state()
+        if state is not None:
+            self._rng.bit_generator.state = cast("Mapping[str, Any]", state)
+        self._requeue_running("the engine that ran it is gone")
+        self._store.update_run(state=RunState.RUNNING)
+        self._story.tell("engine_started", slots=self._executor.slot_count)
+        if self._budget.kind is BudgetKind.CPU:
+            self._jobs.yardstick()
+        known = self._store.trials()
+        repeats = sum(trial.purpose is Purpose.BASELINE for trial in known)
+        for _ in range(repeats, self._config.baseline.repeats):
+            self._queue(self._baseline, Purpose.BASELINE)
+        # An engine killed between a variant's row and its trial's left the variant untried.
+        tried = {trial.variant for trial in known} | {self._baseline.sha}
+        for variant in self._store.variants():
+            if variant.sha not in tried:
+                self._queue(variant, Purpose.SCREEN)
+        self._decided("begin", {"sitting_began": self._clock()})
+
+    def _requeue_running(self, reason: str) -> None:
+        for lease in self._store.running():
+            self._store.requeue_trial(lease.trial.id, reason)
+            self._story.tell("trial_requeued", trial=lease.trial.id, reason=reason)
+
+    def _end(self) -> Ending:
+        asked = self._must_stop or self._is_draining
+        ending = Ending.PAUSED if asked else Ending.FINISHED
+        self._store.update_run(state=RunState.PAUSED if asked else RunState.FINISHED)
+        reason = "asked to end" if asked else self._reason_to_end()
+        self._story.tell("engine_ended", ending=ending.value, reason=reason)
+        self._workspace.branches.pack()
+        return ending
+
+    def _hear_requests(self) -> None:
+        for request in self._store.pending_requests():
+            if request.kind == "seed":
+                answer, variant = take_seed(request, self._store, self._breeder)
+                if variant is not None:
+                    self._queue(variant, Purpose.SCREEN)
+                    self._decided("seed", {"variant": variant.sha})
+                    self._story.born(variant)
+            else:
+                answer = f"refused: this engine knows no request {request.kind!r}"
+            self._store.settle_request(request.id, answer)
+            self._story.tell("request", request=request.kind, answer=answer)
+
+    def _decided(self, kind: str, facts: Mapping[str, Json]) -> None:
+        """Keep a decision with the state that chance had after it."""
+        self._store.record_decision(
+            kind, facts, rng_state=cast("Json", self._rng.bit_generator.state)
+        )

@@ -1,0 +1,170 @@
+"""Site: where the trials of a run train on this machine, on which slots, within which limits."""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from evolution.executors.protocol import Job
+from evolution.sandbox.environment import trainer_environment
+from evolution.sandbox.spec import Spec
+from population import MAIN, BudgetKind, Genome
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The things of a run that every trial needs.
+
+    Attributes:
+        run_id: Marks every process of the run; unique on this machine.
+        scratch: Folder for the attempts' folders.
+        ruler: The run's own ``prepare.py``.
+        ruler_hash: Its SHA-256.
+        data: Folder of the prepared profile.
+        baseline: The run's baseline genome, the yardstick of calibrations.
+        logs: Folder for ``<trial>-<attempt>.log``; None keeps none.
+        snapshots: Shares of the budget at which a reading is taken.
+    """
+
+    run_id: str
+    scratch: Path
+    ruler: Path
+    ruler_hash: str
+    data: Path
+    baseline: Genome
+    logs: Path | None = None
+    snapshots: tuple[float, ...] = (0.1, 0.25, 0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A place for one trainer: a processor core or a GPU."""
+
+    cpu: int | None = None
+    gpu: str | None = None
+
+
+def cpu_slots(count: int | None = None) -> list[Slot]:
+    """One slot for each core this process may use, or ``count`` of them, shared if need be."""
+    if not hasattr(os, "sched_getaffinity"):
+        return [Slot() for _ in range(count or os.cpu_count() or 1)]
+    cores = sorted(os.sched_getaffinity(0))
+    return [Slot(cpu=cores[index % len(cores)]) for index in range(count or len(cores))]
+
+
+def gpu_slots(devices: list[str]) -> list[Slot]:
+    """One slot for each GPU, by what ``CUDA_VISIBLE_DEVICES`` calls it."""
+    return [Slot(gpu=device) for device in devices]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Wall seconds and shares beyond which a trial is ended; generous but for the CPU cap.
+
+    Attributes:
+        startup_seconds: Until the first batch is asked for.
+        wall_factor: A ``wall`` budget's deadline, from the first batch to the score, is this times
+            the budget plus ``grace_seconds``: snapshots and evaluation are in it.
+        cpu_factor: The same of a ``cpu`` budget, whose core may be shared with others.
+        token_seconds: The deadline of a ``tokens`` budget.
+        grace_seconds: See above; also the least time for a calibration.
+        finish_seconds: From the score to the end of the process.
+        evaluation_cpu_seconds: CPU-seconds, plus a tenth of the budget, that the cap of a ``cpu``
+            budget leaves to snapshots and evaluation.
+        pair_count: Pairs of steps of a calibration.
+        memory_share: Share of the machine's memory that all slots together may hold.
+    """
+
+    startup_seconds: float = 120.0
+    wall_factor: float = 2.0
+    cpu_factor: float = 10.0
+    token_seconds: float = 3600.0
+    grace_seconds: float = 60.0
+    finish_seconds: float = 10.0
+    evaluation_cpu_seconds: float = 5.0
+    pair_count: int = 24
+    memory_share: float = 0.8
+
+    def train_seconds(self, job: Job, yardstick_tokens: int | None) -> float:
+        """Wall seconds from the first batch to the score."""
+        budget = job.conditions.budget
+        if budget.kind is BudgetKind.TOKENS:
+            return self.token_seconds
+        if budget.kind is BudgetKind.WALL:
+            return self.grace_seconds + self.wall_factor * budget.amount
+        share = (job.token_budget or 0) / (yardstick_tokens or job.token_budget or 1)
+        deeper = max(1.0, job.conditions.depth_scale) ** 2
+        return self.grace_seconds + self.cpu_factor * deeper * max(1.0, share) * budget.amount
+
+
+def write_scratch(site: Site, folder: Path, genome: Genome) -> None:
+    """Lay out the files of one attempt; whatever lay there is gone.
+
+    Raises:
+        OSError: The disk is full, or the folder cannot be written.
+    """
+    ruler = site.ruler.read_bytes()
+    for name, files in (("genome", genome.files), ("baseline", site.baseline.files)):
+        for path, text in files.items():
+            target = folder / name / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8")
+        (folder / name / "prepare.py").write_bytes(ruler)  # last: a genome brings none of its own
+
+
+def job_spec(
+    site: Site, slot: Slot, limits: Limits, job: Job, yardstick_seconds: float | None
+) -> Spec:
+    """What the supervisor of this job is told; folder and memory are added where they are known."""
+    conditions, budget = job.conditions, job.conditions.budget
+    yardstick_tokens = None
+    if yardstick_seconds is not None and budget.kind is BudgetKind.CPU:
+        yardstick_tokens = max(1, round(budget.amount / yardstick_seconds))
+    log = None if site.logs is None else str(site.logs / f"{job.trial_id}-{job.attempt}.log")
+    return Spec(
+        scratch="",
+        command=[sys.executable, "-u", MAIN],
+        environment=trainer_environment(marker(site, job.trial_id), Path(), slot.gpu),
+        ruler_hash=site.ruler_hash,
+        conditions={
+            "data": str(site.data),
+            "rng_seed": conditions.rng_seed,
+            "depth_scale": conditions.depth_scale,
+            "split": conditions.split,
+            "snapshots": list(site.snapshots),
+        },
+        budget_kind=budget.kind.value,
+        budget_amount=budget.amount,
+        token_budget=job.token_budget,
+        calibrate=job.calibrate,
+        known_prices=[
+            [known.cost_ratio, known.pair_count, known.baseline_seconds]
+            for known in job.known_calibrations
+        ],
+        yardstick_tokens=yardstick_tokens,
+        pair_count=limits.pair_count,
+        cpu=slot.cpu,
+        startup_seconds=limits.startup_seconds,
+        train_seconds=limits.train_seconds(job, yardstick_tokens),
+        calibration_seconds=limits.grace_seconds + limits.cpu_factor * _seconds(job),
+        finish_seconds=limits.finish_seconds,
+        evaluation_cpu_seconds=limits.evaluation_cpu_seconds + 0.1 * _seconds(job),
+        log=log,
+    )
+
+
+def marker(site: Site, trial_id: int | str) -> str:
+    """What every process of a trial carries in its environment."""
+    return f"{site.run_id}/{trial_id}"
+
+
+def memory_mb(limits: Limits, slot_count: int) -> float:
+    """Resident memory that the trainer of one slot may hold."""
+    return float(psutil.virtual_memory().total / 2**20 * limits.memory_share / slot_count)
+
+
+def _seconds(job: Job) -> float:
+    budget = job.conditions.budget
+    return budget.amount if budget.kind is not BudgetKind.TOKENS else 0.0

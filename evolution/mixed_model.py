@@ -1,0 +1,290 @@
+"""The mixed model: fitness, curve parts, mean effects and offsets as one least squares problem.
+
+Breeders call it the animal model. A variant's fitness is the baseline's plus the effects of the
+edits it carries (`pedigree`), so two variants covary by the edits they share. A full reading is
+the fitness plus seed noise σ; a snapshot adds one offset, an inherited curve part and its own
+noise, and shares a part of the run's seed noise. Levels and offsets are unknown constants with
+wide Gaussian priors. Everything here is in σ, around a common centre; `noise` turns it into bpb.
+
+Effects are heavy-tailed: a few edits are disasters of a hundred σ. So each edit has a Student
+prior, as a scale mixture: the edit's own precision factor is near 1 for an ordinary effect and tiny
+for a disaster, which then neither widens the prior of the others nor moves their mean.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.optimize import minimize
+
+from evolution.least_squares import Rows, Solution, Vector, solve
+from evolution.pedigree import Form, Pedigree, VariantNode
+from evolution.readings import Reading
+
+SEED_SHARE = 0.5  # of a run's seed noise, this part shows at its snapshot already
+EFFECT_DF = 3.0  # of the Student prior of an edit's effect
+LEVEL_SD = 3000.0  # in σ, like all that follow: levels and offsets are as good as unknown
+CLASS_SD = 30.0  # offset of a device class
+MEAN_SD = 5.0  # mean effect of all edits
+OPERATOR_SD = 3.0  # an operator's own mean, around that
+MERGE_MEAN_SD = 1.0  # mean of what merged edits do only in company
+STEPS = (0.6, 0.3)  # of the search for the logarithms of the scales, round by round
+
+
+@dataclass(frozen=True, slots=True)
+class Scales:
+    """Fitted sizes, in σ.
+
+    Attributes:
+        effect: Of an ordinary edit's effect.
+        company: Of what merged edits do only together.
+        curve: Of an edit's effect at the snapshot beyond its effect at the end.
+        snapshot: Of a snapshot's own noise.
+    """
+
+    effect: float = 2.5
+    company: float = 1.0
+    curve: float = 1.5
+    snapshot: float = 1.0
+
+
+SCALE_START = Scales()
+SCALE_SPREAD = Scales(effect=1.2, company=1.0, curve=1.0, snapshot=0.7)  # sd of the logarithms
+
+
+class MixedModel:
+    """The unknowns of a run and everything said of them, in σ and around a common centre.
+
+    Unknowns: a fitness and a curve part for each variant, mean effects, offsets. Each has one
+    prior row, so that the evidence needs no more than the weights and one determinant.
+    """
+
+    def __init__(self, pedigree: Pedigree, readings: Sequence[Reading], sigma: float) -> None:
+        self.pedigree, self.readings, self.sigma = pedigree, readings, sigma
+        scores = [reading.bpb for reading in readings if reading.is_full]
+        level = scores or [reading.bpb for reading in readings]
+        self.centre = float(np.median(level)) if level else 0.0
+        self.has_snapshots = any(not reading.is_full for reading in readings)
+        classes = sorted({reading.device_class for reading in readings})
+        self.home_class = self._home_class(classes)
+        self._rows = Rows()
+        self._fixed: dict[int, float] = {}  # row -> sd that is not fitted
+        self._edit_rows: list[int] = []
+        self._curve_rows: list[int] = []
+        self._snapshot_rows: dict[int, float] = {}  # row -> variance beside the snapshot's own
+        self.bred = [node for node in pedigree.order if node.parents]
+        self._is_merge = np.array([node.is_merge for node in self.bred], dtype=np.bool_)
+        self._add_lineage()
+        self._add_offsets(classes)
+        self._add_readings()
+        self._system = self._rows.system()
+
+    def _home_class(self, classes: Sequence[str]) -> str:
+        """The class of the baseline, or of most readings: fitness is meant there."""
+        roots = {node.sha for node in self.pedigree.order if not node.parents}
+        counts: dict[str, tuple[int, int]] = dict.fromkeys(classes, (0, 0))
+        for reading in self.readings:
+            of_root, of_all = counts[reading.device_class]
+            counts[reading.device_class] = (of_root + (reading.variant in roots), of_all + 1)
+        return max(classes, key=lambda name: counts[name], default="")
+
+    def _add_lineage(self) -> None:
+        rows, fixed = self._rows, self._fixed
+        mutations = sorted({node.operator for node in self.bred if not node.is_merge})
+        merges = sorted({node.operator for node in self.bred if node.is_merge})
+        if mutations:
+            common = rows.column("mean")
+            fixed[rows.add({common: 1.0})] = MEAN_SD
+        for operator in mutations:
+            fixed[rows.add({rows.column("operator", operator): 1.0, common: -1.0})] = OPERATOR_SD
+        for operator in merges:
+            fixed[rows.add({rows.column("merge", operator): 1.0})] = MERGE_MEAN_SD
+        for node in self.pedigree.order:
+            if not node.parents:
+                fixed[rows.add({rows.column("fitness", node.sha): 1.0})] = LEVEL_SD
+        for node in self.bred:
+            own = {rows.column("fitness", node.sha): 1.0}
+            before = self.before(node)
+            self._edit_rows.append(rows.add(own | {c: -x for c, x in before.items()}))
+        if self.has_snapshots:
+            for node in self.bred:
+                own = {rows.column("curve", node.sha): 1.0}
+                before = self._curve_form(self.pedigree.before(node))
+                self._curve_rows.append(rows.add(own | {c: -x for c, x in before.items()}))
+
+    def _add_offsets(self, classes: Sequence[str]) -> None:
+        for name in classes:
+            if name != self.home_class:
+                self._fixed[self._rows.add({self._rows.column("class", name): 1.0})] = CLASS_SD
+        if self.has_snapshots:
+            self._fixed[self._rows.add({self._rows.column("snapshot"): 1.0})] = LEVEL_SD
+
+    def _add_readings(self) -> None:
+        finals = {reading.trial_id: reading for reading in self.readings if reading.is_full}
+        for reading in self.readings:
+            form = dict(self.form(reading))
+            value = self.scaled(reading.bpb)
+            final = finals.get(reading.trial_id)
+            if reading.is_full:
+                self._fixed[self._rows.add(form, value)] = 1.0
+            elif final is None:
+                self._snapshot_rows[self._rows.add(form, value)] = SEED_SHARE**2
+            else:
+                # What they share of the run's seed noise is taken out: the rest is independent.
+                for column, coefficient in self.form(final).items():
+                    form[column] = form.get(column, 0.0) - SEED_SHARE * coefficient
+                value -= SEED_SHARE * self.scaled(final.bpb)
+                self._snapshot_rows[self._rows.add(form, value)] = 0.0
+
+    def scaled(self, bpb: float) -> float:
+        """In σ, around the centre."""
+        return (bpb - self.centre) / self.sigma
+
+    def before(self, node: VariantNode) -> dict[int, float]:
+        """Expected fitness before anything was read: inherited edits, and the operator's mean."""
+        form = {
+            self._rows.column("fitness", sha): float(coefficient)
+            for sha, coefficient in self.pedigree.before(node).items()
+        }
+        column = ("merge" if node.is_merge else "operator", node.operator)
+        if column in self._rows.columns:
+            form[self._rows.columns[column]] = 1.0
+        elif not node.is_merge and ("mean", "") in self._rows.columns:
+            form[self._rows.columns["mean", ""]] = 1.0
+        return form
+
+    def _curve_form(self, form: Form) -> dict[int, float]:
+        """The baseline's own curve part is the offset."""
+        return {
+            self._rows.column("curve", sha): float(coefficient)
+            for sha, coefficient in form.items()
+            if self.pedigree[sha].parents
+        }
+
+    def form(self, reading: Reading) -> dict[int, float]:
+        """Which unknowns a reading is the sum of."""
+        node = self.pedigree[reading.variant]
+        own = {self._rows.column("fitness", node.sha): 1.0}
+        return own | self._trimmings(reading, {node.sha: 1})
+
+    def before_reading(self, node: VariantNode, reading: Reading) -> dict[int, float]:
+        """The same for a variant that is not among the unknowns, its own edit aside."""
+        return self.before(node) | self._trimmings(reading, self.pedigree.before(node))
+
+    def _trimmings(self, reading: Reading, curve: Form) -> dict[int, float]:
+        form: dict[int, float] = {}
+        if not reading.is_full:
+            form |= self._curve_form(curve)
+            form[self._rows.column("snapshot")] = 1.0
+        return form | self.class_form(reading.device_class)
+
+    def class_form(self, device_class: str) -> dict[int, float]:
+        """The offset of a device class; nothing for the baseline's own or one without readings."""
+        column = self._rows.columns.get(("class", device_class))
+        return {} if column is None else {column: 1.0}
+
+    def fitness_form(self, sha: str) -> dict[int, float]:
+        """The one unknown that is the variant's fitness."""
+        return {self._rows.columns["fitness", sha]: 1.0}
+
+    def expand(self, form: Mapping[int, float]) -> Vector:
+        """A form as a dense vector."""
+        vector = np.zeros(self._system.matrix.shape[1])
+        for column, coefficient in form.items():
+            vector[column] += coefficient
+        return vector
+
+    def fitness_forms(self) -> sparse.csr_array:
+        """The fitness of all variants, in the pedigree's order."""
+        columns = [self._rows.columns["fitness", node.sha] for node in self.pedigree.order]
+        count = len(columns)
+        return sparse.csr_array(
+            (np.ones(count), (np.arange(count), columns)),
+            shape=(count, self._system.matrix.shape[1]),
+        )
+
+    def own_variances(self, scales: Scales, is_merge: bool | NDArray[np.bool_]) -> Vector:
+        """Prior variance of an ordinary edit's effect, and of its curve part."""
+        effect = np.where(is_merge, scales.company, scales.effect) ** 2
+        curve = effect * (scales.curve / scales.effect) ** 2
+        return np.array([effect, curve], dtype=np.float64)
+
+    def _weights(self, scales: Scales, factors: Vector) -> Vector:
+        variances = np.ones(len(self._system.values))
+        fixed = np.fromiter(self._fixed.values(), dtype=np.float64)
+        variances[list(self._fixed)] = fixed**2
+        effect, curve = self.own_variances(scales, self._is_merge)
+        variances[self._edit_rows] = effect / factors
+        if self.has_snapshots:
+            variances[self._curve_rows] = curve / factors
+            beside = np.fromiter(self._snapshot_rows.values(), dtype=np.float64)
+            variances[list(self._snapshot_rows)] = scales.snapshot**2 + beside
+        return 1.0 / variances
+
+    def solve(self, scales: Scales, factors: Vector) -> Solution:
+        """The unknowns, given the scales and each edit's own precision factor."""
+        return solve(self._system, self._weights(scales, factors))
+
+    def edit_factors(self, solution: Solution, scales: Scales) -> Vector:
+        """Each edit's precision factor under the Student prior, given where the edits seem to be.
+
+        The mean-field update of the scale mixture: 1 for an edit that nothing was read of.
+        """
+        variances = self.own_variances(scales, self._is_merge)
+        seen, total = 0.0, np.zeros(len(self.bred))
+        for rows, variance in zip((self._edit_rows, self._curve_rows), variances, strict=True):
+            if rows:
+                forms = self._system.matrix[rows]
+                squares = (forms @ solution.means) ** 2 + solution.variances(forms)
+                seen, total = seen + 1.0, total + squares / variance
+        return np.asarray((EFFECT_DF + seen) / (EFFECT_DF + total), dtype=np.float64)
+
+
+def fit_scales(model: MixedModel) -> tuple[Scales, Vector]:
+    """Scales by marginal likelihood under log-normal priors, edit factors in turn with them.
+
+    The factors come first, at the scales' starting values, so that a disaster is known for one
+    before the scales are fitted.
+    """
+    scales, factors = SCALE_START, np.ones(len(model.bred))
+    if not model.readings or not model.bred:
+        return scales, factors
+    for _ in range(2):
+        factors = model.edit_factors(model.solve(scales, factors), scales)
+    for step in STEPS:
+        scales = _likeliest_scales(model, scales, factors, step)
+        factors = model.edit_factors(model.solve(scales, factors), scales)
+    return scales, factors
+
+
+def _likeliest_scales(model: MixedModel, start: Scales, factors: Vector, step: float) -> Scales:
+    names = ["effect"]
+    names += ["company"] if any(node.is_merge for node in model.bred) else []
+    names += ["curve", "snapshot"] if model.has_snapshots else []
+    centre = np.log([getattr(SCALE_START, name) for name in names])
+    spread = np.array([getattr(SCALE_SPREAD, name) for name in names])
+
+    def scales_at(logs: Vector) -> Scales:
+        sizes = dict(zip(names, np.exp(np.clip(logs, -6.0, 8.0)).tolist(), strict=True))
+        return Scales(**sizes)
+
+    def surprise(logs: Vector) -> float:
+        prior = float((((logs - centre) / spread) ** 2).sum()) / 2
+        return prior - model.solve(scales_at(logs), factors).log_evidence
+
+    first = np.log([getattr(start, name) for name in names])
+    simplex = first + np.vstack([np.zeros(len(names)), step * np.eye(len(names))])
+    found = minimize(
+        surprise,
+        first,
+        method="Nelder-Mead",
+        options={
+            "initial_simplex": simplex,
+            "maxfev": 25 * len(names),
+            "xatol": 0.15,
+            "fatol": 0.3,
+        },
+    )
+    return scales_at(found.x)

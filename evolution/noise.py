@@ -1,0 +1,270 @@
+"""What is known of each fitness: the posterior over all readings of a run (pure).
+
+`fit` is a function of its arguments alone, so that a resumed run believes what it believed before.
+The statistics are in `mixed_model`; here they become bpb, probabilities and predictions.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtr
+
+from evolution.least_squares import Solution, Vector
+from evolution.mixed_model import SEED_SHARE, MixedModel, Scales, fit_scales
+from evolution.pedigree import Pedigree, VariantNode
+from evolution.readings import Noise, Reading, pooled_noise, replicates
+from population import Fitness, Snapshot
+
+__all__ = [
+    "Effect",
+    "Noise",
+    "Posterior",
+    "Prediction",
+    "Reading",
+    "Scales",
+    "SnapshotPair",
+    "VariantNode",
+    "fit",
+    "pooled_noise",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What one edit does in its lineage's company, in bpb: negative is better."""
+
+    mean: float
+    sd: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A variant's fitness minus its rival's, in bpb, and the probability that it is below zero."""
+
+    mean: float
+    sd: float
+    p_better: float
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotPair:
+    """Both readings of one run, offsets of device classes taken out."""
+
+    variant: str
+    trial_id: int
+    snapshot: float
+    final: float
+
+
+def fit(
+    nodes: Iterable[VariantNode],
+    readings: Iterable[Reading],
+    *,
+    fraction: float | None = None,
+    repeats: Iterable[Sequence[float]] = (),
+    prior_sigma: float = 0.003,
+) -> "Posterior":
+    """What the readings say of every variant.
+
+    Args:
+        nodes: All variants, baseline included, in any order.
+        readings: Scores and snapshots of trials that count for selection, in any order. A number
+            that is not finite is passed over; so are snapshots at other fractions.
+        fraction: Where snapshots may stop a run; None uses scores alone.
+        repeats: Further groups of repeated scores that inform σ alone (verdict runs).
+        prior_sigma: What σ is expected to be, in bpb.
+
+    Raises:
+        ValueError: The lineage is broken: an unknown parent, a cycle, a reading of no variant.
+    """
+    pedigree = Pedigree(nodes)
+    taken = _usable(readings, pedigree, fraction)
+    noise = pooled_noise([*replicates(taken), *repeats], prior_sigma=prior_sigma)
+    model = MixedModel(pedigree, taken, noise.sigma)
+    scales, factors = fit_scales(model)
+    return Posterior(model, model.solve(scales, factors), scales, noise)
+
+
+def _usable(
+    readings: Iterable[Reading], pedigree: Pedigree, fraction: float | None
+) -> list[Reading]:
+    latest: dict[tuple[int, bool], Reading] = {}
+    for reading in readings:
+        if reading.variant not in pedigree:
+            raise ValueError(f"Trial {reading.trial_id} reads {reading.variant}, not of this run.")
+        if math.isfinite(reading.bpb) and (reading.is_full or reading.fraction == fraction):
+            latest[reading.trial_id, reading.is_full] = reading
+    return [latest[key] for key in sorted(latest)]
+
+
+class Posterior:
+    """What is believed of every variant of a run. Made by `fit`.
+
+    Attributes:
+        sigma: Seed noise of one trial, in bpb.
+        sigma_df: Degrees of freedom behind it.
+        scales: The fitted scales, in σ.
+        snapshot_pairs: Runs with both readings, by trial.
+    """
+
+    def __init__(self, model: MixedModel, solution: Solution, scales: Scales, noise: Noise) -> None:
+        self._model, self._solution = model, solution
+        self.scales, self.sigma, self.sigma_df = scales, noise.sigma, noise.df
+        self._trials: dict[str, set[int]] = defaultdict(set)
+        self._full_trials: dict[str, set[int]] = defaultdict(set)
+        for reading in model.readings:
+            self._trials[reading.variant].add(reading.trial_id)
+            if reading.is_full:
+                self._full_trials[reading.variant].add(reading.trial_id)
+        self._sds: dict[str, float] | None = None
+        self.snapshot_pairs = self._pair_snapshots()
+
+    def _pair_snapshots(self) -> tuple[SnapshotPair, ...]:
+        finals = {r.trial_id: r for r in self._model.readings if r.is_full}
+        pairs = []
+        for reading in self._model.readings:
+            final = finals.get(reading.trial_id)
+            if not reading.is_full and final is not None:
+                offset = self.class_offset(reading.device_class)
+                pairs.append(
+                    SnapshotPair(
+                        reading.variant,
+                        reading.trial_id,
+                        reading.bpb - offset,
+                        final.bpb - offset,
+                    )
+                )
+        return tuple(pairs)
+
+    def class_offset(self, device_class: str) -> float:
+        """What a device class adds to every score, against the baseline's own class."""
+        offset = self._model.expand(self._model.class_form(device_class)) @ self._solution.means
+        return float(offset) * self.sigma
+
+    def __contains__(self, sha: str) -> bool:
+        return sha in self._model.pedigree
+
+    def is_scored(self, sha: str) -> bool:
+        """True if at least one reading of the variant itself was used."""
+        return bool(self._trials.get(sha))
+
+    def full_count(self, sha: str) -> int:
+        """How many scores of the variant there are; snapshots do not count."""
+        return len(self._full_trials.get(sha, ()))
+
+    def mean(self, sha: str) -> float:
+        """Posterior mean in bpb; for a variant without a reading, what its lineage predicts."""
+        scaled = self._solution.means @ self._form(sha)
+        return self._model.centre + self.sigma * float(scaled)
+
+    def sd(self, sha: str) -> float:
+        """Posterior standard deviation in bpb."""
+        if self._sds is None:
+            variances = self._solution.variances(self._model.fitness_forms())
+            sds = self.sigma * np.sqrt(variances)
+            order = self._model.pedigree.order
+            self._sds = {node.sha: float(sd) for node, sd in zip(order, sds, strict=True)}
+        return self._sds[sha]
+
+    def fitness(self, sha: str) -> Fitness:
+        """The variant's fitness; its mean is None while nothing was read of it."""
+        if not self.is_scored(sha):
+            return Fitness(None, self.sd(sha), 0)
+        return Fitness(self.mean(sha), self.sd(sha), len(self._trials[sha]))
+
+    def p_better(self, sha: str, rival: str) -> float:
+        """Probability that ``sha`` is better (lower) than ``rival``.
+
+        A variant without a reading is worse than any with one, whatever its lineage predicts.
+        """
+        if self.is_scored(sha) != self.is_scored(rival):
+            return float(self.is_scored(sha))
+        if sha == rival or not self.is_scored(sha):
+            return 0.5
+        return self.compare(sha, rival).p_better
+
+    def compare(self, sha: str, rival: str) -> Prediction:
+        """The fitness of ``sha`` minus that of ``rival``, whether or not they have readings."""
+        return self._compare(self._form(sha) - self._form(rival))
+
+    def edit_effect(self, sha: str) -> Effect:
+        """What the variant's own edit does in its company.
+
+        For a mutation, against its parent; for a merge, against the sum of its parents' edits.
+
+        Raises:
+            KeyError: The variant is unknown or has no parents.
+        """
+        node = self._model.pedigree[sha]
+        if not node.parents:
+            raise KeyError(sha)
+        form = self._form(sha)
+        for other, coefficient in self._model.pedigree.before(node).items():
+            form -= coefficient * self._form(other)
+        difference = self._compare(form)
+        return Effect(difference.mean, difference.sd)
+
+    def predict_final(
+        self, node: VariantNode, snapshot: Snapshot, *, rival: str, device_class: str | None = None
+    ) -> Prediction:
+        """What a run will come to against ``rival``, after one snapshot of it.
+
+        Args:
+            node: The variant that runs; it need not be among those fitted, its parents must be.
+            snapshot: Read at the fraction that was fitted. If the fit holds it already, it is not
+                used twice.
+            rival: Commit to compare with: its fitter parent.
+            device_class: Where it runs; None is the baseline's own class.
+
+        Raises:
+            ValueError: No snapshot was fitted.
+        """
+        model, solution = self._model, self._solution
+        rival_form = self._form(rival)
+        if self._holds(node.sha, snapshot):
+            return self._compare(self._form(node.sha) - rival_form)
+        if not model.has_snapshots:
+            raise ValueError("No snapshot was fitted, so nothing can be predicted from one.")
+        reading = Reading(
+            node.sha, snapshot.bpb, 0, snapshot.fraction, device_class or model.home_class
+        )
+        own_effect, own_curve = 0.0, 0.0
+        if node.sha in self:
+            fitness, read = self._form(node.sha), model.expand(model.form(reading))
+        else:
+            fitness = model.expand(model.before(node))
+            read = model.expand(model.before_reading(node, reading))
+            own_effect, own_curve = model.own_variances(self.scales, node.is_merge).tolist()
+        difference = fitness - rival_form
+        solved = solution.factor.solve(np.column_stack([difference, read]))
+        read_noise = self.scales.snapshot**2 + SEED_SHARE**2
+        read_variance = float(read @ solved[:, 1]) + own_effect + own_curve + read_noise
+        gain = (float(difference @ solved[:, 1]) + own_effect) / read_variance
+        surprise = model.scaled(snapshot.bpb) - float(read @ solution.means)
+        mean = float(difference @ solution.means) + gain * surprise
+        variance = float(difference @ solved[:, 0]) + own_effect - gain**2 * read_variance
+        return self._prediction(mean, variance)
+
+    def _holds(self, sha: str, snapshot: Snapshot) -> bool:
+        return any(
+            (reading.variant, reading.fraction, reading.bpb)
+            == (sha, snapshot.fraction, snapshot.bpb)
+            for reading in self._model.readings
+        )
+
+    def _form(self, sha: str) -> Vector:
+        return self._model.expand(self._model.fitness_form(sha))
+
+    def _compare(self, form: Vector) -> Prediction:
+        solution = self._solution
+        mean = float(form @ solution.means)
+        return self._prediction(mean, float(form @ solution.factor.solve(form)))
+
+    def _prediction(self, mean: float, variance: float) -> Prediction:
+        # All sds are in units of an estimated σ, so its degrees of freedom carry over.
+        sd = math.sqrt(max(variance, 1e-12))
+        p_better = float(stdtr(self.sigma_df, -mean / sd))
+        return Prediction(mean * self.sigma, sd * self.sigma, p_better)

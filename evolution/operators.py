@@ -1,0 +1,9 @@
+"""The operators of a run, by the names the settings call them."""
+
+from agents import Crossover, KnobEdit, Operator, StructureEdit
+
+
+def built_in() -> dict[str, Operator]:
+    """Operators that need no language model."""
+    operators: list[Operator] = [KnobEdit(), StructureEdit(), Crossover()]
+    return {operator.name: operator for operator in operators}

@@ -1,0 +1,1 @@
+"""Containment: the supervisor that owns one trial's processes, and what it is made of."""

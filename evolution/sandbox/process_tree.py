@@ -1,0 +1,191 @@
+"""The processes below a supervisor: count, freeze, kill and reap them, to the last one.
+
+A child subreaper inherits every orphan among its descendants. "No child left" therefore means "no
+descendant left", with ``setsid`` and double forks included. Where there is no subreaper (macOS)
+only the sessions of the trainers are known. Standard library only.
+"""
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+IS_LINUX = sys.platform.startswith("linux")
+_SET_PARENT_DEATH_SIGNAL = 1
+_SET_CHILD_SUBREAPER = 36
+_TICK = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_LISTS_CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children").exists()
+# Looked up before any fork: a child between fork and exec should not search for libraries.
+_PRCTL = ctypes.CDLL(None, use_errno=True).prctl if IS_LINUX else None
+
+
+def become_subreaper() -> bool:
+    """Adopt every orphan among our descendants; False where the system cannot."""
+    return _PRCTL is not None and _PRCTL(_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+
+
+def harden_child(parent: int, cpu: int | None) -> None:
+    """Between fork and exec: die with the parent, go first when memory ends, stay on one core."""
+    if _PRCTL is not None:
+        _PRCTL(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # it died before we asked
+            os.kill(os.getpid(), signal.SIGKILL)
+        with suppress(OSError):  # not everywhere allowed, and not worth a trial
+            Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if cpu is not None and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {cpu})
+
+
+def process_cpu_seconds(pid: int) -> float:
+    """CPU time of one process to the nanosecond; wall time where its clock cannot be read.
+
+    Raises:
+        OSError: The process is gone.
+    """
+    if IS_LINUX:
+        return time.clock_gettime((~pid << 3) | 2)
+    return time.monotonic()
+
+
+class ProcessTree:
+    """Everything below this process. One per supervisor: it reaps every child there is."""
+
+    def __init__(self) -> None:
+        self._exit_codes: dict[int, int | None] = {}
+
+    def watch(self, pid: int) -> None:
+        """Remember how this child ends, and that its session is ours to kill."""
+        self._exit_codes[pid] = None
+
+    def exit_code(self, pid: int) -> int | None:
+        """How a watched child ended: its code, or minus the signal; None while it lives."""
+        return self._exit_codes[pid]
+
+    def reap(self) -> bool:
+        """Collect whatever has ended; False once no child is left."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return False
+            if pid == 0:
+                return True
+            if pid in self._exit_codes:
+                self._exit_codes[pid] = os.waitstatus_to_exitcode(status)
+
+    def pids(self) -> list[int]:
+        """Every living descendant; the dead that nobody has collected included."""
+        return _descendants(os.getpid()) if IS_LINUX else self._watched()
+
+    def cpu_seconds(self) -> float:
+        """CPU time of all descendants, living or collected, from the start."""
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return ended.ru_utime + ended.ru_stime + sum(map(_cpu_seconds, self.pids()))
+
+    def memory_mb(self) -> float:
+        """Resident memory of all descendants now; pages they share count for each."""
+        return sum(map(_resident_bytes, self.pids())) / 2**20
+
+    def signal(self, number: int) -> None:
+        """Send a signal to every descendant; again for those born meanwhile."""
+        seen: set[int] = set()
+        for _ in range(5):
+            fresh = set(self.pids()) - seen
+            if not fresh:
+                return
+            _send(fresh, number)
+            seen |= fresh
+
+    def kill(self, patience_seconds: float = 10.0) -> int:
+        """Kill and collect every descendant; how many were left when patience ended."""
+        deadline = time.monotonic() + patience_seconds
+        pause = 0.0005
+        while True:
+            if IS_LINUX:
+                _send(self.pids(), signal.SIGKILL)
+            else:
+                _send_groups(self._exit_codes, signal.SIGKILL)
+            if not self.reap():
+                return 0
+            if time.monotonic() > deadline:
+                return len(self.pids())
+            time.sleep(pause)
+            pause = min(pause * 2, 0.02)
+
+    def _watched(self) -> list[int]:
+        return [pid for pid, code in self._exit_codes.items() if code is None]
+
+
+def _send(pids: Iterable[int], number: int) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except (ProcessLookupError, PermissionError):
+            continue
+
+
+def _send_groups(pids: Iterable[int], number: int) -> None:
+    for pid in pids:
+        try:
+            os.killpg(pid, number)
+        except (ProcessLookupError, PermissionError):
+            continue
+
+
+def _descendants(root: int) -> list[int]:
+    scanned = None if _LISTS_CHILDREN else _scanned_children()
+    found: list[int] = []
+    unvisited = [root]
+    while unvisited:
+        parent = unvisited.pop()
+        born = _listed_children(parent) if scanned is None else scanned.get(parent, [])
+        found += born
+        unvisited += born
+    return found
+
+
+def _listed_children(pid: int) -> list[int]:
+    found: list[int] = []
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += map(int, (task / "children").read_text(encoding="ascii").split())
+    except OSError:
+        pass  # it ended while we read; what it left is ours by now
+    return found
+
+
+def _scanned_children() -> dict[int, list[int]]:
+    """Children of every process, in one pass, where the kernel keeps no lists of them."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (fields := _stat(int(entry.name))):
+            children.setdefault(int(fields[1]), []).append(int(entry.name))
+    return children
+
+
+def _stat(pid: int) -> list[str]:
+    """Fields of ``/proc/<pid>/stat`` from the state on; empty when the process is gone."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    return text.rpartition(")")[2].split()
+
+
+def _cpu_seconds(pid: int) -> float:
+    """CPU time of a process and of the children it has collected itself."""
+    return sum(map(int, _stat(pid)[11:15])) / _TICK
+
+
+def _resident_bytes(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * _PAGE
+    except OSError:
+        return 0

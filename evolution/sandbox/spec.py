@@ -1,0 +1,105 @@
+"""What goes into a supervisor and what comes out: one JSON line each way."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """Everything a supervisor needs to run one attempt at a trial.
+
+    Attributes:
+        scratch: Folder of the attempt: ``genome/`` and ``baseline/`` hold what was written for it.
+            The supervisor removes it at the end.
+        command: How to start a trainer in its folder.
+        environment: All a trainer may know.
+        ruler_hash: SHA-256 of ``prepare.py``; another one is a fault of the harness.
+        conditions: ``data``, ``rng_seed``, ``depth_scale``, ``split``, ``snapshots``.
+        budget_kind: ``wall``, ``cpu`` or ``tokens``.
+        budget_amount: Seconds or tokens.
+        token_budget: Train for exactly these tokens; None leaves it to the budget.
+        calibrate: True to price the genome's token first.
+        measure_only: True to stop after that.
+        known_prices: ``[cost_ratio, pair_count, baseline_seconds]`` of earlier calibrations, the
+            latest last.
+        yardstick_tokens: Tokens that a ``cpu`` budget buys the baseline.
+        pair_count: Pairs of steps of a calibration.
+        cpu: The core to pin to; None for none.
+        startup_seconds: Wall seconds until the first batch is asked for.
+        train_seconds: Wall seconds from there to the score: the deadline.
+        calibration_seconds: Wall seconds for all steps of a calibration.
+        finish_seconds: Wall seconds from the score to the end of the process.
+        evaluation_cpu_seconds: CPU-seconds beside training that the cap leaves to snapshots and
+            evaluation of the baseline; a dearer genome gets more in proportion.
+        memory_mb: Resident memory of the tree that ends the trial; None for no limit.
+        log: Where the head and tail of what the trainer printed are kept; None for nowhere.
+    """
+
+    scratch: str
+    command: list[str]
+    environment: dict[str, str]
+    ruler_hash: str
+    conditions: dict[str, object]
+    budget_kind: str
+    budget_amount: float
+    token_budget: int | None = None
+    calibrate: bool = False
+    measure_only: bool = False
+    known_prices: list[list[float]] = field(default_factory=list)
+    yardstick_tokens: int | None = None
+    pair_count: int = 24
+    cpu: int | None = None
+    startup_seconds: float = 120.0
+    train_seconds: float = 600.0
+    calibration_seconds: float = 120.0
+    finish_seconds: float = 10.0
+    evaluation_cpu_seconds: float = 10.0
+    memory_mb: float | None = None
+    log: str | None = None
+
+    def to_line(self) -> bytes:
+        """The spec as one line."""
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Self:
+        """The spec of one line."""
+        return cls(**json.loads(line))
+
+
+@dataclass(slots=True)
+class Result:
+    """What one attempt came to, as its supervisor saw it.
+
+    ``status`` and ``failure_kind`` are the values of ``population.TrialStatus`` and
+    ``FailureClass``. ``log_tail`` is the end of what the trainer printed, control characters
+    stripped. ``price`` is ``[genome_seconds, baseline_seconds, pair_count]`` of a calibration.
+    """
+
+    status: str = "crashed"
+    failure_kind: str | None = None
+    failure_message: str = ""
+    val_bpb: float | None = None
+    train_seconds: float = 0.0
+    total_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    train_tokens: int = 0
+    step_count: int = 0
+    peak_memory_mb: float = 0.0
+    log_tail: str = ""
+    price: list[float] | None = None
+    granted_tokens: int | None = None
+    is_suspect: bool = False
+    ignored_count: int = 0
+    survivor_count: int = 0
+
+    def to_message(self) -> dict[str, object]:
+        """The result as an event."""
+        return {"type": "result", **asdict(self)}
+
+    @classmethod
+    def from_message(cls, message: dict[str, object]) -> Self:
+        """The result in an event."""
+        fields = {name: value for name, value in message.items() if name != "type"}
+        return cls(**fields)  # type: ignore[arg-type] # written by to_message

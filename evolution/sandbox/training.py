@@ -1,0 +1,196 @@
+"""The training of one attempt: its clock, what it says, its score, and its limits.
+
+Wall time: ``startup_seconds`` to ask for the first batch, ``train_seconds`` from there to the
+score, ``finish_seconds`` from the score to the end of the process.
+
+CPU time, where the price of the genome's token is known: 1.25 × what its tokens should cost,
+counted over the whole tree from the first batch on, plus an allowance for snapshots and evaluation
+(``evaluation_cpu_seconds`` × the genome's cost ratio, at least once). Start-up and calibration do
+not count. At the cap the tree is frozen and the baseline measured again: on a machine that has
+become slower the cap grows in proportion.
+"""
+
+import math
+import signal
+import time
+from dataclasses import dataclass
+
+from evolution.calibration import CPU_CAP, SUSPECT_DEVIATION, deviation, slowdown
+from evolution.sandbox.box import Box, TrialOverError
+from evolution.sandbox.spec import Result
+from evolution.sandbox.streams import count, number
+from evolution.sandbox.turns import reference_seconds
+
+_LEAST_EXTENSION = 1.05  # a cap that would be reached again at once is not worth a measurement
+_MOST_SCALARS = 32
+
+
+@dataclass(slots=True)
+class Expectation:
+    """What a training should cost.
+
+    Attributes:
+        tokens: Training tokens.
+        cost_ratio: A token of the genome against one of the baseline.
+        baseline_seconds: CPU-seconds of a baseline's token, as last measured.
+    """
+
+    tokens: int
+    cost_ratio: float
+    baseline_seconds: float
+
+    @property
+    def token_seconds(self) -> float:
+        """CPU-seconds of one token of the genome."""
+        return self.cost_ratio * self.baseline_seconds
+
+
+class Training:
+    """From the start of the trainer to its score, or to whatever ends it before."""
+
+    def __init__(
+        self, box: Box, result: Result, budget: dict[str, object], expected: Expectation | None
+    ) -> None:
+        self._box = box
+        self._result = result
+        self._expected = expected
+        self._cap_seconds = _cap(box.spec.evaluation_cpu_seconds, expected)
+        self._cpu_at_go: float | None = None
+        self._run_token_seconds = 0.0
+        self._wanted_snapshots = _snapshots(box.spec.conditions)
+        box.peak_memory_mb = 0.0  # of the training, not of a calibration before it
+        self._trainer = box.start("genome", {"mode": "train", "budget": budget})
+
+    def run(self) -> None:
+        """Fill in the result.
+
+        Raises:
+            TrialOverError: There is no score.
+        """
+        box, trainer = self._box, self._trainer
+        box.deadline = time.monotonic() + box.spec.startup_seconds
+        while trainer.exit_code is None and not box.is_late():
+            is_time_to_look = box.pump()
+            self._listen()
+            if is_time_to_look:
+                self._check_cpu()
+        trainer.drain()
+        self._listen()
+        self._result.ignored_count += trainer.ignored_count
+        if self._result.val_bpb is None:
+            raise self._why_no_score()
+        box.end_all()
+        self._result.is_suspect = self._is_suspect()
+
+    def _why_no_score(self) -> TrialOverError:
+        if self._trainer.exit_code is not None:
+            return self._box.why_ended(self._trainer)
+        missing = "first batch" if self._cpu_at_go is None else "score"
+        return TrialOverError("time_out", f"the deadline passed before the {missing} came")
+
+    def _listen(self) -> None:
+        messages = self._trainer.messages
+        while messages:
+            self._take(messages.popleft())
+
+    def _take(self, message: dict[str, object]) -> None:
+        match message["type"]:
+            case "start" if self._cpu_at_go is None:
+                self._cpu_at_go = self._box.tree.cpu_seconds()
+                self._box.deadline = time.monotonic() + self._box.spec.train_seconds
+                self._trainer.go()
+            case "report":
+                self._take_report(message)
+            case "snapshot" if number(message, "fraction") in self._wanted_snapshots:
+                self._take_snapshot(message)
+            case "score" if self._cpu_at_go is not None and self._result.val_bpb is None:
+                self._take_score(message)
+                self._box.deadline = time.monotonic() + self._box.spec.finish_seconds
+            case _:
+                self._result.ignored_count += 1
+
+    def _take_report(self, message: dict[str, object]) -> None:
+        self._result.train_tokens = count(message, "tokens")
+        scalars = message.get("scalars")
+        named = list(scalars.items())[:_MOST_SCALARS] if isinstance(scalars, dict) else []
+        event = {
+            "type": "report",
+            "progress": min(1.0, max(0.0, _finite(message, "progress"))),
+            "loss": number(message, "loss"),
+            "scalars": {name[:64]: _finite({name: value}, name) for name, value in named},
+        }
+        self._box.link.send(event, may_drop=True)
+
+    def _take_snapshot(self, message: dict[str, object]) -> None:
+        fraction, bpb = number(message, "fraction"), number(message, "bpb")
+        self._wanted_snapshots.discard(fraction)
+        if not math.isfinite(bpb):
+            raise TrialOverError("not_finite", f"the model at {fraction:.0%} scores {bpb}")
+        self._box.link.send({"type": "snapshot", "fraction": fraction, "bpb": bpb})
+
+    def _take_score(self, message: dict[str, object]) -> None:
+        val_bpb, clocks = message.get("val_bpb"), message.get("token_seconds")
+        if isinstance(val_bpb, bool) or not isinstance(val_bpb, int | float) or val_bpb <= 0:
+            raise TrialOverError("contract", f"the score is no bits per byte: {val_bpb!r:.60}")
+        if not math.isfinite(number(message, "val_bpb")):
+            raise TrialOverError("not_finite", f"the score is {val_bpb!r:.60}")
+        self._result.val_bpb = float(val_bpb)
+        self._result.train_tokens = count(message, "tokens")
+        self._result.step_count = count(message, "batches")
+        self._result.train_seconds = max(0.0, _finite(message, "train_seconds"))
+        self._run_token_seconds = _finite(clocks, "fast") if isinstance(clocks, dict) else 0.0
+
+    def _check_cpu(self) -> None:
+        """The cap on CPU time; it grows only as far as the machine has become slower."""
+        if self._expected is None or self._cpu_at_go is None or self._result.val_bpb is not None:
+            return
+        spent = self._box.tree.cpu_seconds() - self._cpu_at_go
+        if spent <= self._cap_seconds:
+            return
+        slower = self._slowdown_while_frozen(self._expected)
+        if self._cap_seconds * slower < spent * _LEAST_EXTENSION:
+            raise TrialOverError(
+                "time_out",
+                f"{spent:.1f} CPU-seconds are used, {self._cap_seconds * slower:.1f} are allowed",
+            )
+        self._cap_seconds *= slower
+
+    def _slowdown_while_frozen(self, expected: Expectation) -> float:
+        box = self._box
+        frozen_at, deadline = time.monotonic(), box.deadline
+        box.tree.signal(signal.SIGSTOP)
+        cpu_before = box.tree.cpu_seconds()
+        seconds_now = reference_seconds(box)
+        slower = slowdown(seconds_now, expected.baseline_seconds)
+        expected.baseline_seconds = seconds_now
+        self._cpu_at_go = (self._cpu_at_go or 0.0) + box.tree.cpu_seconds() - cpu_before
+        box.tree.signal(signal.SIGCONT)
+        box.deadline = deadline + time.monotonic() - frozen_at
+        return slower
+
+    def _is_suspect(self) -> bool:
+        """True if the run's own steps cost over 10 % more or less than they should have."""
+        expected, seconds = self._expected, self._run_token_seconds
+        if expected is None or seconds <= 0:
+            return False
+        if deviation(seconds, expected.token_seconds) <= SUSPECT_DEVIATION:
+            return False
+        expected.baseline_seconds = reference_seconds(self._box)
+        return deviation(seconds, expected.token_seconds) > SUSPECT_DEVIATION
+
+
+def _cap(evaluation_seconds: float, expected: Expectation | None) -> float:
+    if expected is None:
+        return math.inf
+    allowance = evaluation_seconds * max(1.0, expected.cost_ratio)
+    return CPU_CAP * expected.tokens * expected.token_seconds + allowance
+
+
+def _snapshots(conditions: dict[str, object]) -> set[float]:
+    wanted = conditions.get("snapshots")
+    return {float(fraction) for fraction in wanted} if isinstance(wanted, list) else set()
+
+
+def _finite(message: dict[str, object], key: str) -> float:
+    value = number(message, key)
+    return value if math.isfinite(value) else 0.0

@@ -1,0 +1,89 @@
+"""A sitting: the engine of an open run, with the workers of this machine and its operators."""
+
+import hashlib
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from evolution.engine import Engine
+from evolution.executors import LocalExecutor, Site, Slot, cpu_slots, gpu_slots
+from evolution.jobs import YARDSTICK
+from evolution.operators import built_in
+from evolution.workspace import Workspace
+from population import BudgetKind, Calibration
+
+
+@contextmanager
+def sitting(
+    workspace: Workspace, *, watch: Callable[[Mapping[int, float]], None] | None = None
+) -> Iterator[Engine]:
+    """An engine that trains on this machine; what an earlier one left behind is swept first."""
+    slots, device_class = machine_slots(workspace)
+    executor = local_executor(workspace, slots)
+    try:
+        killed = executor.sweep_orphans()
+        if killed:
+            workspace.events.append("orphans_killed", {"pids": killed})
+        shutil.rmtree(workspace.paths.scratch, ignore_errors=True)
+
+        def measure() -> Calibration:
+            calibration = executor.calibrate_baseline(device_class)
+            executor.set_yardstick(calibration.baseline_seconds)
+            return calibration
+
+        yield Engine(
+            workspace,
+            executor,
+            built_in(),
+            measure_baseline=measure,
+            device_class=device_class,
+            watch=watch,
+        )
+    finally:
+        executor.close()
+
+
+def local_executor(workspace: Workspace, slots: list[Slot]) -> LocalExecutor:
+    """The run's executor on this machine."""
+    yardstick = workspace.store.fact(YARDSTICK)
+    # The name alone is not unique: another folder may hold a run of the same name.
+    place = hashlib.sha256(str(workspace.paths.root.resolve()).encode()).hexdigest()[:12]
+    site = Site(
+        run_id=f"{workspace.name}-{place}",
+        scratch=workspace.paths.scratch,
+        ruler=workspace.paths.ruler,
+        ruler_hash=workspace.ruler.hash,
+        data=workspace.data.path,
+        baseline=workspace.baseline,
+        logs=workspace.paths.logs,
+    )
+    seconds = float(yardstick["seconds_per_token"]) if isinstance(yardstick, dict) else None
+    return LocalExecutor(site, slots, yardstick_seconds=seconds)
+
+
+def machine_slots(workspace: Workspace) -> tuple[list[Slot], str]:
+    """The slots that the settings ask for, and their device class.
+
+    A ``wall`` budget is meant for GPUs, and takes them where there are any: one trainer each. The
+    other kinds train on processor cores.
+    """
+    asked = workspace.config.workers.count
+    gpus = gpu_names() if workspace.profile.budget.kind is BudgetKind.WALL else []
+    if not gpus:
+        return cpu_slots(asked or None), "cpu"
+    devices = [str(index) for index in range(min(asked or len(gpus), len(gpus)))]
+    return gpu_slots(devices), gpus[0]
+
+
+def gpu_names() -> list[str]:
+    """Names of the NVIDIA GPUs of this machine; the search itself never loads torch."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    command = [program, "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line.strip() for line in answer.stdout.splitlines() if line.strip()]

@@ -1,0 +1,96 @@
+"""Story: what happened in a run, told to the event log and to the operators."""
+
+from collections.abc import Sequence
+
+from agents import Refusal
+from evolution.events import EventLog
+from population import Outcome, Purpose, Store, Trial, Variant, Verdict
+
+#: Lines of history shown to an operator.
+HISTORY_LINES = 40
+
+
+class Story:
+    """Writes ``events.jsonl`` in the run's own words."""
+
+    def __init__(self, *, store: Store, events: EventLog) -> None:
+        self._store = store
+        self._events = events
+
+    def tell(self, kind: str, **facts: object) -> None:
+        """Append one event."""
+        self._events.append(kind, facts)
+
+    def no_offspring(self, refusals: Sequence[Refusal]) -> None:
+        """A turn of breeding made nothing."""
+        self.tell("no_offspring", reasons=[f"{r.operator}: {r.reason}" for r in refusals])
+
+    def born(self, variant: Variant) -> None:
+        """A variant was made."""
+        self.tell(
+            "variant",
+            variant=variant.name,
+            sha=variant.sha,
+            operator=variant.operator,
+            hypothesis=variant.hypothesis,
+            parents=list(variant.parents),
+        )
+
+    def started(self, trial: Trial, variant: Variant) -> None:
+        """An attempt at a trial begins."""
+        self.tell(
+            "trial_started",
+            trial=trial.id,
+            attempt=trial.attempt,
+            variant=variant.name,
+            purpose=trial.purpose.value,
+            pair=trial.pair,
+        )
+
+    def finished(self, trial: Trial, variant: Variant, outcome: Outcome) -> None:
+        """A trial came to its end."""
+        self.tell(
+            "trial_finished",
+            trial=trial.id,
+            variant=variant.name,
+            status=trial.status.value,
+            val_bpb=outcome.val_bpb,
+            scoring=outcome.scoring.value,
+            failure=outcome.failure.message if outcome.failure else None,
+        )
+
+    def judged(self, verdict: Verdict) -> None:
+        """A verdict was reached."""
+        rungs = [
+            {
+                "depth": rung.depth_scale,
+                "gain": rung.gain,
+                "low": rung.low,
+                "high": rung.high,
+                "ruling": rung.ruling.value,
+            }
+            for rung in verdict.rungs
+        ]
+        self.tell(
+            "verdict",
+            label=verdict.label,
+            champion=verdict.champion,
+            confirmed=verdict.is_confirmed,
+            rungs=rungs,
+        )
+
+    def history(self) -> list[str]:
+        """What was tried, newest first, one line each."""
+        ended = [t for t in self._store.trials(purpose=Purpose.SCREEN) if t.outcome is not None]
+        return [self._line(trial) for trial in reversed(ended[-HISTORY_LINES:])]
+
+    def _line(self, trial: Trial) -> str:
+        variant = self._store.variant(trial.variant)
+        outcome = trial.outcome
+        if outcome is not None and outcome.failure is not None:
+            result = f"{trial.status.value}: {outcome.failure.message}"
+        elif outcome is not None and outcome.val_bpb is not None:
+            result = f"val_bpb {outcome.val_bpb:.4f}"
+        else:
+            result = trial.status.value
+        return f"{variant.operator}: {variant.hypothesis} → {result}"

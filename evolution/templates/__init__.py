@@ -1,0 +1,21 @@
+"""Templates: the files that a run starts from. Finds them; knows nothing of what they say."""
+
+from pathlib import Path
+
+TEMPLATES = ("prepare.py", "train.py", "program.md", "evolve.toml")
+
+
+def template_path(name: str) -> Path:
+    """Where a file that runs start from lies: beside this module in a wheel, else the checkout.
+
+    Raises:
+        FileNotFoundError: If it is in neither place: the installation is broken.
+    """
+    here = Path(__file__).parent
+    for folder in (here, here.parents[1]):
+        if (folder / name).is_file():
+            return folder / name
+    raise FileNotFoundError(
+        f"The template {name} is neither in {here} nor in {here.parents[1]}. An installation holds "
+        f"{', '.join(TEMPLATES)}. Install evoresearch again."
+    )

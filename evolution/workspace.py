@@ -1,0 +1,318 @@
+"""A run's folder: made whole or not at all, opened only if it is still what it was.
+
+Brings together the ruler, the data, the repository and the database of one run. Knows nothing of
+the search.
+"""
+
+import contextlib
+import dataclasses
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from evolution.config import EvolutionConfig
+from evolution.events import EventLog
+from evolution.profiles import Profile, load_profile
+from evolution.ruler import PreparedData, Ruler
+from evolution.run_lock import RunLock
+from evolution.templates import template_path
+from population import (
+    MAIN,
+    Branches,
+    Budget,
+    Genome,
+    Origin,
+    RunPaths,
+    RunRecord,
+    RunState,
+    Store,
+    Variant,
+    canonical_hash,
+    commit_message,
+    contract_problems,
+    set_knobs,
+)
+from population.errors import EvolveError
+from population.paths import check_run_name
+
+#: Free space a new run needs: database, repository, scratch and logs of a first evening.
+DISK_FLOOR_MB = 300
+BASELINE_NAME = "g000-000"
+
+
+class WorkspaceError(EvolveError):
+    """A run that cannot be made or opened as asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """An open run: one engine's, until its context ends."""
+
+    paths: RunPaths
+    config: EvolutionConfig
+    profile: Profile
+    store: Store
+    branches: Branches
+    events: EventLog
+    ruler: Ruler
+    data: PreparedData
+    baseline: Genome
+
+    @property
+    def budget(self) -> Budget:
+        """Training budget of one trial: the profile's, unless the settings name another."""
+        own = self.config.run.budget
+        return dataclasses.replace(self.profile.budget, amount=own) if own else self.profile.budget
+
+    @property
+    def name(self) -> str:
+        """The run's name: its folder."""
+        return self.paths.root.name
+
+
+Report = Callable[[str], None]
+
+
+def _silent(_: str) -> None:
+    """Say nothing."""
+
+
+def create_run(
+    runs: Path,
+    config: EvolutionConfig,
+    *,
+    name: str | None = None,
+    project: Path | None = None,
+    report: Report = _silent,
+) -> RunPaths:
+    """Make a run's folder under ``runs``; on any error nothing of it remains.
+
+    Args:
+        runs: The folder of all runs; made if missing.
+        config: Frozen beside the run.
+        name: Of the run; by default the profile and the time.
+        project: Where the user's own ``train.py``, ``prepare.py`` and ``program.md`` may lie; what
+            is missing there comes from the package.
+        report: Told what is being done, for people.
+
+    Raises:
+        WorkspaceError: The name is taken or unusable, the disk is full, the genome breaks the
+            contract.
+        population.GitMissingError: There is no git.
+        evolution.ruler.RulerError: The data cannot be prepared.
+    """
+    profile = load_profile(config.run.profile)
+    name = _usable_name(runs, name, profile.name)
+    _check_disk(runs)
+    genome = _baseline_genome(project, profile)
+    ruler_path = _project_file(project, "prepare.py")
+    ruler = Ruler.load(ruler_path)
+    report(f"data of profile {profile.name!r}")
+    data = ruler.prepare(profile, data=_data_paths(config.run.data), progress=report)
+
+    runs.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=runs))
+    try:
+        paths = RunPaths(draft)
+        shutil.copyfile(ruler_path, paths.ruler)
+        shutil.copyfile(_project_file(project, "program.md"), paths.program)
+        paths.settings.write_text(config.as_toml(), encoding="utf-8")
+        paths.logs.mkdir(exist_ok=True)
+        paths.events.touch()
+        _first_rows(paths, name, config, ruler, data, genome)
+        draft.chmod(0o755)
+        _publish(draft, runs / name)
+    except BaseException as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        if isinstance(error, OSError) and not isinstance(error, EvolveError):
+            raise WorkspaceError(
+                f"The run {name!r} could not be made in {runs}: {error.strerror or error}. A "
+                f"writable folder with {DISK_FLOOR_MB} MB free is needed. Free some space, or "
+                "choose another folder with --runs."
+            ) from error
+        raise
+    report(f"run {name!r} in {runs / name}")
+    return RunPaths(runs / name)
+
+
+@contextlib.contextmanager
+def open_run(paths: RunPaths, *, report: Report = _silent) -> Iterator[Workspace]:
+    """Open a run for its one engine; refuse if ruler or data are not what it began with.
+
+    Raises:
+        evolution.run_lock.RunLockedError: Another engine works on it.
+        WorkspaceError: ``prepare.py`` of the run was changed.
+        evolution.ruler.RulerError: Its data are missing or changed.
+        population.SchemaError: A newer program wrote it.
+    """
+    if not paths.database.exists():
+        raise WorkspaceError(
+            f"There is no run in {paths.root}. A folder made by `evolve run` is needed. "
+            "`evolve status` lists the newest; `evolve run` starts one."
+        )
+    with RunLock(paths.lock), Store.open(paths.database) as store:
+        record = store.run()
+        ruler = Ruler.load(paths.ruler)
+        if ruler.hash != record.ruler_hash:
+            raise WorkspaceError(
+                f"The ruler {paths.ruler} was changed since the run began: its hash is "
+                f"{ruler.hash[:12]}, the run's is {record.ruler_hash[:12]}. Scores by another "
+                "ruler cannot be compared. Put the old file back, or start a new run."
+            )
+        config = EvolutionConfig.load(paths.settings)
+        profile = load_profile(config.run.profile)
+        # Prepared anew if the cache was cleared: the same recipe gives the same hash.
+        data = ruler.prepare(profile, data=_data_paths(config.run.data), progress=report)
+        if data.data_hash != record.data_hash:
+            raise WorkspaceError(
+                f"The data in {data.path} are not those the run began with: their hash is "
+                f"{data.data_hash[:12]}, the run's is {record.data_hash[:12]}. Scores on other "
+                "data cannot be compared. Bring the old data back, or start a new run."
+            )
+        ruler.check(data.path, record.data_hash)
+        if record.baseline is None:
+            raise WorkspaceError(
+                f"The run {paths.root.name!r} has no baseline: it was not made whole. "
+                "A run made by `evolve run` has one. Start a new run."
+            )
+        with (
+            Branches.open(paths.repository) as branches,
+            EventLog(paths.events, clock=time.time) as events,
+        ):
+            yield Workspace(
+                paths=paths,
+                config=config,
+                profile=profile,
+                store=store,
+                branches=branches,
+                events=events,
+                ruler=ruler,
+                data=data,
+                baseline=branches.genome(record.baseline),
+            )
+
+
+def check_genome(genome: Genome, source: str) -> None:
+    """Refuse a genome that breaks the contract, with the first line that does.
+
+    Raises:
+        WorkspaceError: In three parts.
+    """
+    problems = contract_problems(genome)
+    if problems:
+        first = problems[0]
+        more = f" ({len(problems) - 1} more after this one)" if len(problems) > 1 else ""
+        raise WorkspaceError(
+            f"{source}, line {first.line}, breaks the contract ({first.rule}): {first.message}"
+            f"{more}. A genome has a block of ALL_CAPS knobs, a top-level build_model(), a "
+            "__main__ guard, and imports only torch, the standard library and prepare. "
+            "Mend the line and try again."
+        )
+
+
+def _usable_name(runs: Path, name: str | None, profile: str) -> str:
+    if name is None:
+        stem = f"{profile}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+        taken = (n for n in range(2, 1000) if not (runs / f"{stem}-{n}").exists())
+        return stem if not (runs / stem).exists() else f"{stem}-{next(taken)}"
+    check_run_name(name)
+    if (runs / name).exists():
+        raise WorkspaceError(
+            f"There is already a run {name!r} in {runs}. A new run needs a new name. "
+            f"Go on with the old one by `evolve resume {name}`, or choose another --name."
+        )
+    return name
+
+
+def _check_disk(runs: Path) -> None:
+    folder = next(p for p in (runs, *runs.resolve().parents) if p.exists())
+    free_mb = psutil.disk_usage(str(folder)).free / 1e6
+    if free_mb < DISK_FLOOR_MB:
+        raise WorkspaceError(
+            f"{folder} has {free_mb:.0f} MB free. A run needs at least {DISK_FLOOR_MB} MB. "
+            "Free some space, or choose another folder with --runs."
+        )
+
+
+def _project_file(project: Path | None, name: str) -> Path:
+    own = project / name if project else None
+    return own if own and own.is_file() else template_path(name)
+
+
+def _baseline_genome(project: Path | None, profile: Profile) -> Genome:
+    source = _project_file(project, MAIN)
+    try:
+        text = source.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise WorkspaceError(
+            f"{source} is not UTF-8 text: {error}. A genome is a Python file. Save it as UTF-8."
+        ) from None
+    # The shipped genome takes the profile's sizes; one that was edited is taken as it is.
+    if text == template_path(MAIN).read_text(encoding="utf-8"):
+        text = set_knobs(text, profile.knobs)
+    genome = Genome.single(text)
+    check_genome(genome, str(source))
+    return genome
+
+
+def _data_paths(names: Sequence[str]) -> list[Path] | None:
+    return [Path(name).expanduser().resolve() for name in names] or None
+
+
+def _first_rows(
+    paths: RunPaths,
+    name: str,
+    config: EvolutionConfig,
+    ruler: Ruler,
+    data: PreparedData,
+    genome: Genome,
+) -> None:
+    """Repository with the baseline's commit, database with its row."""
+    now = time.time()
+    message = commit_message("The baseline", {"Operator": "baseline"})
+    with Branches.create(paths.repository) as branches:
+        sha = branches.commit(genome, message=message, at=now)
+        branches.anchor(sha, run=name, name=BASELINE_NAME)
+        branches.point_head(run=name, name=BASELINE_NAME)
+    variant = Variant(
+        sha=sha,
+        name=BASELINE_NAME,
+        generation=0,
+        parents=(),
+        origin=Origin.BASELINE,
+        operator="baseline",
+        hypothesis="The baseline",
+        genome_hash=canonical_hash(genome),
+        created_at=now,
+    )
+    record = RunRecord(
+        name=name,
+        created_at=now,
+        state=RunState.CREATED,
+        settings=config.model_dump(mode="json"),
+        ruler_hash=ruler.hash,
+        data_hash=data.data_hash,
+        baseline=sha,
+        rng_seed=config.run.rng_seed,
+    )
+    with Store.create(paths.database, record) as store:
+        store.add_variant(variant)
+
+
+def _publish(draft: Path, target: Path) -> None:
+    """Give the finished folder its name; refuse if another run took it meanwhile."""
+    try:
+        draft.rename(target)
+    except OSError:
+        if target.exists():
+            raise WorkspaceError(
+                f"There is already a run {target.name!r} in {target.parent}. A new run needs a new "
+                f"name. Go on with the old one by `evolve resume {target.name}`, or choose another."
+            ) from None
+        raise

@@ -1,0 +1,160 @@
+"""What exists: variants, trials, fitness, verdicts, and the database and git behind them.
+
+Imports no other layer. This page is a table of contents: names resolve when first used, so that
+importing ``population`` loads neither the database nor git.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from population.branches import Branches
+    from population.errors import EvolveError
+    from population.fitness import Fitness
+    from population.genome import (
+        MAIN,
+        Genome,
+        GenomeError,
+        KnobValue,
+        Problem,
+        canonical_hash,
+        contract_problems,
+        knobs,
+        set_knobs,
+    )
+    from population.lineage import Lineage, LineageError, generation_of
+    from population.merging import Merged, merge_files
+    from population.messages import commit_message
+    from population.paths import RunNameError, RunPaths, check_run_name
+    from population.plumbing import BranchesError, GitMissingError
+    from population.records import (
+        Call,
+        Decision,
+        Json,
+        LateResult,
+        Lease,
+        Request,
+        RunRecord,
+        RunState,
+    )
+    from population.store import (
+        DiskFullError,
+        LockedError,
+        SchemaError,
+        Store,
+        StoreError,
+    )
+    from population.summary import Summary, read_summary
+    from population.trial import (
+        Budget,
+        BudgetKind,
+        Calibration,
+        Conditions,
+        CurvePoint,
+        Failure,
+        FailureClass,
+        Outcome,
+        Purpose,
+        Scoring,
+        Snapshot,
+        Trial,
+        TrialStatus,
+    )
+    from population.variant import Origin, Variant
+    from population.verdict import Ruling, RungVerdict, Verdict
+
+_HOMES = {
+    "branches": "Branches",
+    "errors": "EvolveError",
+    "fitness": "Fitness",
+    "genome": (
+        "MAIN Genome GenomeError KnobValue Problem canonical_hash contract_problems knobs set_knobs"
+    ),
+    "lineage": "Lineage LineageError generation_of",
+    "merging": "Merged merge_files",
+    "messages": "commit_message",
+    "paths": "RunNameError RunPaths check_run_name",
+    "plumbing": "BranchesError GitMissingError",
+    "records": "Call Decision Json LateResult Lease Request RunRecord RunState",
+    "store": "DiskFullError LockedError SchemaError Store StoreError",
+    "summary": "Summary read_summary",
+    "trial": (
+        "Budget BudgetKind Calibration Conditions CurvePoint Failure FailureClass Outcome Purpose "
+        "Scoring Snapshot Trial TrialStatus"
+    ),
+    "variant": "Origin Variant",
+    "verdict": "Ruling RungVerdict Verdict",
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
+
+__all__ = [
+    "MAIN",
+    "Branches",
+    "BranchesError",
+    "Budget",
+    "BudgetKind",
+    "Calibration",
+    "Call",
+    "Conditions",
+    "CurvePoint",
+    "Decision",
+    "DiskFullError",
+    "EvolveError",
+    "Failure",
+    "FailureClass",
+    "Fitness",
+    "Genome",
+    "GenomeError",
+    "GitMissingError",
+    "Json",
+    "KnobValue",
+    "LateResult",
+    "Lease",
+    "Lineage",
+    "LineageError",
+    "LockedError",
+    "Merged",
+    "Origin",
+    "Outcome",
+    "Problem",
+    "Purpose",
+    "Request",
+    "Ruling",
+    "RunNameError",
+    "RunPaths",
+    "RunRecord",
+    "RunState",
+    "RungVerdict",
+    "SchemaError",
+    "Scoring",
+    "Snapshot",
+    "Store",
+    "StoreError",
+    "Summary",
+    "Trial",
+    "TrialStatus",
+    "Variant",
+    "Verdict",
+    "canonical_hash",
+    "check_run_name",
+    "commit_message",
+    "contract_problems",
+    "generation_of",
+    "knobs",
+    "merge_files",
+    "read_summary",
+    "set_knobs",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Load the module that owns ``name``, once."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'population' has no attribute {name!r}")
+    value: object = getattr(import_module(f"population.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

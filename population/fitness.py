@@ -1,0 +1,43 @@
+"""Fitness: what is believed of a variant's score, with its error."""
+
+import functools
+from dataclasses import dataclass
+
+
+@functools.total_ordering
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitness:
+    """A posterior over a variant's val_bpb at home conditions.
+
+    Fitnesses are ordered so that ``max()`` is the best one: lower mean is better, and a variant
+    that never gave a score (``mean`` None) is below every one that did.
+
+    Attributes:
+        mean: Posterior mean in bpb; None if no trial of it gave a score.
+        sd: Posterior standard deviation in bpb.
+        trial_count: Trials behind it, snapshots of early-stopped ones included.
+    """
+
+    mean: float | None
+    sd: float
+    trial_count: int
+
+    @property
+    def is_scored(self) -> bool:
+        """True if at least one trial said something about the variant."""
+        return self.mean is not None
+
+    def _key(self) -> tuple[bool, float]:
+        return (self.mean is not None, -(self.mean if self.mean is not None else 0.0))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Fitness) and self._key() == other._key()
+
+    def __lt__(self, other: "Fitness") -> bool:
+        return self._key() < other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __str__(self) -> str:
+        return "unscored" if self.mean is None else f"{self.mean:.4f} ± {1.96 * self.sd:.4f}"

@@ -1,0 +1,68 @@
+"""Commit messages: a subject people can scan, the full text, and trailers git can read. Pure."""
+
+import re
+import textwrap
+import unicodedata
+from collections.abc import Mapping
+
+_WIDTH = 72
+_TRAILER_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*", re.ASCII)
+# Control characters, lone surrogates, line separators; and marks that turn the reading direction.
+_UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def one_line(text: str) -> str:
+    """``text`` on a single line, without control characters."""
+    return " ".join(_printable(text).split())
+
+
+def commit_message(hypothesis: str, trailers: Mapping[str, str], body: str = "") -> str:
+    """The message of a variant's commit.
+
+    The subject is the hypothesis, cut at a word if it is long; then the whole of it follows in
+    the body. Trailers come last, one a line, as git's own rules want them; empty ones are left
+    out.
+
+    Raises:
+        ValueError: A trailer's key is more than letters, digits and hyphens.
+    """
+    line = one_line(hypothesis) or "no hypothesis"
+    subject = line if len(line) <= _WIDTH else _cut(line)
+    paragraphs = [subject]
+    if subject != line:
+        paragraphs.append(_wrapped(line))
+    paragraphs += [_wrapped(one_line(part)) for part in re.split(r"\n\s*\n", body) if part.strip()]
+    lines = [_trailer(key, value) for key, value in trailers.items() if one_line(value)]
+    # Git takes a last paragraph of "Key: value" lines for trailers; ours must be that paragraph.
+    paragraphs.append("\n".join(lines) if lines else _not_trailers(paragraphs))
+    return "\n\n".join(part for part in paragraphs if part) + "\n"
+
+
+def _printable(text: str) -> str:
+    return "".join(
+        " " if unicodedata.category(c) in _UNPRINTABLE else "" if c in _TURNING else c for c in text
+    )
+
+
+def _cut(line: str) -> str:
+    kept = line[: _WIDTH - 1]
+    at_word = kept.rpartition(" ")[0] if line[_WIDTH - 1] != " " else kept
+    # One endless word is cut where it stands.
+    return (at_word if len(at_word) > _WIDTH // 2 else kept).rstrip(" ,;:.-") + "…"
+
+
+def _wrapped(paragraph: str) -> str:
+    text = textwrap.fill(paragraph, _WIDTH, break_long_words=False, break_on_hyphens=False)
+    # "---" at the start of a line ends a message for some of git's commands.
+    return re.sub(r"(?m)^(?=---)", " ", text)
+
+
+def _trailer(key: str, value: str) -> str:
+    if not _TRAILER_KEY.fullmatch(key):
+        raise ValueError(f"the trailer key {key!r} is more than letters, digits and hyphens")
+    return f"{key}: {one_line(value)}"
+
+
+def _not_trailers(paragraphs: list[str]) -> str:
+    return "(no trailers)" if len(paragraphs) > 1 and ":" in paragraphs[-1] else ""

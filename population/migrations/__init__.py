@@ -1,0 +1,1 @@
+"""The schema: a step a file in ``versions``; ``steps`` takes them, ``env`` is Alembic's way in."""

@@ -1,0 +1,551 @@
+"""Store: the only reader and writer of the database. Values in, values out.
+
+Every public write is one transaction, on disk when it returns. The clock is the caller's: times
+come in as ``at``, in seconds since the epoch.
+"""
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from sqlalchemy import ColumnElement, delete, func, insert, select, update
+from sqlalchemy.orm import Session, undefer
+
+from population.database import (
+    Database,
+    DiskFullError,
+    LockedError,
+    SchemaError,
+    StoreError,
+    address,
+    place,
+    sqlite_file,
+)
+from population.encoding import outcome_to_json, rungs_to_json
+from population.fitness import Fitness
+from population.records import (
+    Call,
+    Decision,
+    Json,
+    LateResult,
+    Lease,
+    Request,
+    RunRecord,
+    RunState,
+)
+from population.tables import (
+    CalibrationRow,
+    CallRow,
+    DecisionRow,
+    FactRow,
+    FitnessRow,
+    LateResultRow,
+    RequestRow,
+    RunRow,
+    SnapshotRow,
+    TrialRow,
+    VariantRow,
+    VerdictRow,
+    columns_from,
+)
+from population.trial import (
+    Calibration,
+    Conditions,
+    Outcome,
+    Purpose,
+    Snapshot,
+    Trial,
+    TrialStatus,
+)
+from population.variant import Variant
+from population.verdict import Verdict
+
+__all__ = ["DiskFullError", "LockedError", "SchemaError", "Store", "StoreError"]
+
+_SHORTEST_PREFIX = 6
+
+Row = TypeVar("Row", TrialRow, RequestRow, CallRow)
+
+
+class Store:
+    """One run's database. Open it with ``Store.create`` or ``Store.open``, close it after use."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @classmethod
+    def create(cls, path_or_url: Path | str, run: RunRecord) -> "Store":
+        """Make the database of a new run; a failure leaves nothing behind.
+
+        Raises:
+            StoreError: There is one already, or the place cannot be written.
+        """
+        url = address(path_or_url)
+        file = sqlite_file(url)
+        if file is None:
+            return cls._create_at(Database(url), run)
+        if file.exists():
+            raise _exists(place(url))
+        partial = file.with_name(f"{file.name}.partial-{os.getpid()}")
+        try:
+            cls._create_at(Database(address(partial)), run).close()
+            partial.rename(file)
+        finally:
+            for left in partial.parent.glob(f"{partial.name}*"):
+                left.unlink()
+        return cls.open(path_or_url)
+
+    @classmethod
+    def _create_at(cls, database: Database, run: RunRecord) -> "Store":
+        try:
+            if database.is_built():
+                raise _exists(database.where)
+            database.build()
+            with database.writing() as session:
+                session.add(RunRow(**columns_from(run)))
+        except BaseException:
+            database.close()
+            raise
+        return cls(database)
+
+    @classmethod
+    def open(
+        cls, path_or_url: Path | str, read_only: bool = False, *, busy_seconds: float = 10.0
+    ) -> "Store":
+        """Open a run's database; a writer brings an older schema up to date.
+
+        Raises:
+            SchemaError: Its schema is newer, or older and ``read_only``.
+            StoreError: There is none, or it is no run's database.
+        """
+        url = address(path_or_url)
+        file = sqlite_file(url)
+        if file is not None and not file.is_file():
+            raise StoreError(
+                f"There is no database at {file}, but a run keeps its results in one. Check the "
+                "name of the run, or begin it with `evolve run`."
+            )
+        database = Database(url, read_only=read_only, busy_seconds=busy_seconds)
+        try:
+            database.check_schema()
+        except BaseException:
+            database.close()
+            raise
+        return cls(database)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._database.close()
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # The run
+
+    def run(self) -> RunRecord:
+        """The run that owns the database."""
+        with self._database.reading() as session:
+            return session.scalars(select(RunRow)).one().value()
+
+    def update_run(self, *, state: RunState | None = None, baseline: str | None = None) -> None:
+        """Change the run's state, its baseline, or both."""
+        with self._database.writing() as session:
+            row = session.scalars(select(RunRow)).one()
+            row.state = row.state if state is None else state.value
+            row.baseline = row.baseline if baseline is None else baseline
+
+    # Variants
+
+    def add_variant(self, variant: Variant) -> None:
+        """Store a variant; one that is there already stays as it is."""
+        with self._database.writing() as session:
+            if _variant_row(session, variant.sha) is None:
+                session.add(VariantRow.of(variant))
+
+    def variant(self, key: str) -> Variant:
+        """The variant with this commit, name, or unambiguous start of a commit (6 digits or more).
+
+        Raises:
+            StoreError: None has it, or several have.
+        """
+        with self._database.reading() as session:
+            for column in (VariantRow.sha, VariantRow.name):
+                row = session.scalar(select(VariantRow).where(column == key))
+                if row is not None:
+                    return row.value()
+            found = self._starting_with(session, key.lower())
+        if len(found) == 1:
+            return found[0].value()
+        raise _no_variant(key, [row.name for row in found])
+
+    def _starting_with(self, session: Session, prefix: str) -> Sequence[VariantRow]:
+        if len(prefix) < _SHORTEST_PREFIX or not set(prefix) <= set("0123456789abcdef"):
+            return []
+        inside = (VariantRow.sha >= prefix, VariantRow.sha < prefix + "g")
+        return session.scalars(select(VariantRow).where(*inside).limit(5)).all()
+
+    def variants(self) -> list[Variant]:
+        """All variants, in the order they were made."""
+        with self._database.reading() as session:
+            rows = session.scalars(select(VariantRow).order_by(VariantRow.serial))
+            return [row.value() for row in rows]
+
+    def next_serial(self) -> int:
+        """The serial number for the name of the next variant; the first has 0."""
+        with self._database.reading() as session:
+            return session.scalars(select(func.count()).select_from(VariantRow)).one()
+
+    def genome_hashes(self) -> frozenset[str]:
+        """Canonical hashes of every genome of the run."""
+        with self._database.reading() as session:
+            return frozenset(session.scalars(select(VariantRow.genome_hash)))
+
+    # Trials
+
+    def queue_trial(
+        self,
+        variant_sha: str,
+        *,
+        purpose: Purpose,
+        conditions: Conditions,
+        at: float,
+        pair: str | None = None,
+    ) -> Trial:
+        """Queue a trial of a stored variant."""
+        with self._database.writing() as session:
+            if _variant_row(session, variant_sha) is None:
+                raise _no_variant(variant_sha, [])
+            row = TrialRow.queued(variant_sha, purpose, conditions, pair=pair, at=at)
+            session.add(row)
+            session.flush()
+            return row.value()
+
+    def start_trial(
+        self,
+        trial_id: int,
+        *,
+        slot: int,
+        lease_seconds: float,
+        at: float,
+        supervisor_pid: int | None = None,
+    ) -> Trial:
+        """Begin the next attempt at a queued trial.
+
+        Raises:
+            StoreError: The trial is not queued.
+        """
+        with self._database.writing() as session:
+            row = _numbered(session, TrialRow, trial_id)
+            _expect(row, TrialStatus.QUEUED, "started")
+            row.status = TrialStatus.RUNNING.value
+            row.attempt += 1
+            row.started_at, row.finished_at = at, None
+            row.slot, row.supervisor_pid = slot, supervisor_pid
+            row.lease_until = at + lease_seconds
+            session.flush()
+            return row.value()
+
+    def set_supervisor(self, trial_id: int, attempt: int, pid: int) -> None:
+        """Note which process owns the trainer of a running attempt; too late, it is ignored."""
+        with self._database.writing() as session:
+            row = _numbered(session, TrialRow, trial_id)
+            if _is_running(row, attempt):
+                row.supervisor_pid = pid
+
+    def add_snapshot(self, trial_id: int, attempt: int, snapshot: Snapshot) -> None:
+        """Keep a reading of a running attempt; too late, it is ignored."""
+        with self._database.writing() as session:
+            if _is_running(_numbered(session, TrialRow, trial_id), attempt):
+                session.merge(SnapshotRow.of(trial_id, attempt, snapshot))
+
+    def snapshots(self, trial_id: int) -> list[Snapshot]:
+        """The readings of a trial's last attempt so far, in order."""
+        with self._database.reading() as session:
+            return [row.value() for row in _numbered(session, TrialRow, trial_id).snapshots]
+
+    def finish_trial(self, trial_id: int, attempt: int, outcome: Outcome, *, at: float) -> bool:
+        """Take in what an attempt came to.
+
+        Returns:
+            True if the trial ended with it. False if it had ended before, or if the attempt had
+            been given up: such a result is kept among the ``late_results``.
+
+        Raises:
+            StoreError: No such attempt was ever started, or the outcome is not final.
+        """
+        _check_final(trial_id, outcome)
+        with self._database.writing() as session:
+            row = _numbered(session, TrialRow, trial_id)
+            if not 1 <= attempt <= row.attempt:
+                raise StoreError(
+                    f"Trial {trial_id} has had {row.attempt} attempts, but a result came for "
+                    f"attempt {attempt}; only a started attempt ends. Start the trial first."
+                )
+            if _is_running(row, attempt):
+                row.take(outcome, at=at)
+                for snapshot in outcome.snapshots:
+                    session.merge(SnapshotRow.of(trial_id, attempt, snapshot))
+                return True
+            if attempt < row.attempt or row.status == TrialStatus.QUEUED:
+                _keep_late(session, LateResult(trial_id, attempt, at, outcome))
+            return False
+
+    def requeue_trial(self, trial_id: int, reason: str) -> None:
+        """Give up the running attempt and queue the trial again; no fault of the variant.
+
+        Raises:
+            StoreError: The trial is not running.
+        """
+        with self._database.writing() as session:
+            row = _numbered(session, TrialRow, trial_id)
+            _expect(row, TrialStatus.RUNNING, "queued again")
+            row.status = TrialStatus.QUEUED.value
+            row.requeue_reason = reason
+            row.slot = row.supervisor_pid = row.lease_until = None
+
+    def trial(self, trial_id: int) -> Trial:
+        """The trial with this number, its curve included."""
+        with self._database.reading() as session:
+            return _numbered(session, TrialRow, trial_id).value(with_curve=True)
+
+    def trials(
+        self,
+        *,
+        status: TrialStatus | None = None,
+        variant: str | None = None,
+        purpose: Purpose | None = None,
+        with_curves: bool = False,
+    ) -> list[Trial]:
+        """Trials in the order they were queued; curves, which are long, only when asked for."""
+        wanted: list[ColumnElement[bool]] = []
+        if status is not None:
+            wanted.append(TrialRow.status == status.value)
+        if variant is not None:
+            wanted.append(TrialRow.variant == variant)
+        if purpose is not None:
+            wanted.append(TrialRow.purpose == purpose.value)
+        query = select(TrialRow).where(*wanted).order_by(TrialRow.id)
+        if with_curves:
+            query = query.options(undefer(TrialRow.curve))
+        with self._database.reading() as session:
+            return [row.value(with_curve=with_curves) for row in session.scalars(query)]
+
+    def running(self) -> list[Lease]:
+        """The running trials and who holds each."""
+        running = TrialRow.status == TrialStatus.RUNNING.value
+        with self._database.reading() as session:
+            rows = session.scalars(select(TrialRow).where(running).order_by(TrialRow.id))
+            return [row.lease() for row in rows]
+
+    def late_results(self) -> list[LateResult]:
+        """Results whose attempt had been given up."""
+        with self._database.reading() as session:
+            order = (LateResultRow.trial, LateResultRow.attempt)
+            return [row.value() for row in session.scalars(select(LateResultRow).order_by(*order))]
+
+    # What is believed and judged
+
+    def save_fitnesses(self, fitnesses: Mapping[str, Fitness]) -> None:
+        """Replace the fitness of each variant named."""
+        with self._database.writing() as session:
+            there = set(session.scalars(select(FitnessRow.variant)))
+            rows = {sha: {"variant": sha} | columns_from(f) for sha, f in fitnesses.items()}
+            changed = [row for sha, row in rows.items() if sha in there]
+            new = [row for sha, row in rows.items() if sha not in there]
+            if changed:
+                session.execute(update(FitnessRow), changed)
+            if new:
+                session.execute(insert(FitnessRow), new)
+
+    def fitnesses(self) -> dict[str, Fitness]:
+        """The fitness of each variant that has one, best first."""
+        best_first = select(FitnessRow).order_by(FitnessRow.mean.is_(None), FitnessRow.mean)
+        with self._database.reading() as session:
+            return {row.variant: row.value() for row in session.scalars(best_first)}
+
+    def add_calibration(self, calibration: Calibration) -> None:
+        """Keep one more measurement."""
+        with self._database.writing() as session:
+            session.add(CalibrationRow(**columns_from(calibration)))
+
+    def calibrations(
+        self, genome_hash: str, device_class: str, depth_scale: float = 1.0
+    ) -> list[Calibration]:
+        """Every measurement of a genome on a device class at a depth, oldest first."""
+        same = CalibrationRow.depth_scale == depth_scale
+        query = select(CalibrationRow).where(*_measured(genome_hash, device_class), same)
+        with self._database.reading() as session:
+            return [row.value() for row in session.scalars(query.order_by(CalibrationRow.id))]
+
+    def drop_calibrations(self, genome_hash: str, device_class: str) -> None:
+        """Forget the measurements of a genome on a device class, whatever the depth."""
+        with self._database.writing() as session:
+            session.execute(delete(CalibrationRow).where(*_measured(genome_hash, device_class)))
+
+    def set_fact(self, key: str, value: Json) -> None:
+        """Keep a small fact of the run, in place of the one that had this key."""
+        with self._database.writing() as session:
+            session.merge(FactRow(key=key, value=value))
+
+    def fact(self, key: str) -> Json:
+        """The fact with this key; None if there is none."""
+        with self._database.reading() as session:
+            row = session.get(FactRow, key)
+            found: Json = None if row is None else row.value
+            return found
+
+    def add_verdict(self, verdict: Verdict) -> None:
+        """Keep a verdict, in place of the one that had this label."""
+        with self._database.writing() as session:
+            columns = columns_from(verdict) | {"rungs": rungs_to_json(verdict.rungs)}
+            session.merge(VerdictRow(**columns))
+
+    def verdicts(self) -> list[Verdict]:
+        """All verdicts, oldest first."""
+        query = select(VerdictRow).order_by(VerdictRow.created_at, VerdictRow.label)
+        with self._database.reading() as session:
+            return [row.value() for row in session.scalars(query)]
+
+    # What the engine decided, was asked, and paid for
+
+    def record_decision(self, kind: str, payload: Json, rng_state: Json) -> None:
+        """Keep a decision and the random state after it."""
+        with self._database.writing() as session:
+            session.add(DecisionRow(kind=kind, payload=payload, rng_state=rng_state))
+
+    def last_rng_state(self) -> Json:
+        """The random state after the last decision; None before the first."""
+        query = select(DecisionRow.rng_state).order_by(DecisionRow.id.desc()).limit(1)
+        with self._database.reading() as session:
+            state: Json = session.scalar(query)
+            return state
+
+    def decisions(self) -> list[Decision]:
+        """All decisions, oldest first."""
+        with self._database.reading() as session:
+            rows = session.scalars(select(DecisionRow).order_by(DecisionRow.id))
+            return [row.value() for row in rows]
+
+    def add_request(self, kind: str, payload: Json, *, at: float | None = None) -> int:
+        """Ask something of a live run; returns the request's number."""
+        with self._database.writing() as session:
+            row = RequestRow(kind=kind, payload=payload, created_at=at, is_settled=False)
+            session.add(row)
+            session.flush()
+            return row.id
+
+    def pending_requests(self) -> list[Request]:
+        """Requests that nobody has settled, oldest first."""
+        pending = select(RequestRow).where(RequestRow.is_settled.is_(False))
+        with self._database.reading() as session:
+            return [row.value() for row in session.scalars(pending.order_by(RequestRow.id))]
+
+    def settle_request(self, request_id: int, outcome: Json) -> None:
+        """Note what came of a request. The first outcome stands."""
+        with self._database.writing() as session:
+            row = _numbered(session, RequestRow, request_id)
+            if not row.is_settled:
+                row.is_settled, row.outcome = True, outcome
+
+    def add_call(self, call: Call) -> int:
+        """Keep a call of a language model; returns its number."""
+        with self._database.writing() as session:
+            row = CallRow(**columns_from(call))
+            session.add(row)
+            session.flush()
+            return row.id
+
+    def attribute_call(
+        self, call_id: int, *, variant: str | None = None, trial: int | None = None
+    ) -> None:
+        """Note what a call led to."""
+        with self._database.writing() as session:
+            row = _numbered(session, CallRow, call_id)
+            row.variant = row.variant if variant is None else variant
+            row.trial = row.trial if trial is None else trial
+
+    def calls(self) -> list[Call]:
+        """All calls, oldest first."""
+        with self._database.reading() as session:
+            return [row.value() for row in session.scalars(select(CallRow).order_by(CallRow.id))]
+
+
+def _numbered(session: Session, kind: type[Row], number: int) -> Row:
+    row = session.get(kind, number)
+    if row is None:
+        last = session.scalar(select(func.count()).select_from(kind)) or 0
+        what = kind.__tablename__.removesuffix("s")
+        raise StoreError(
+            f"There is no {what} {number}, but only one of the {last} in the database can be read "
+            f"or changed. Take a number from 1 to {last}."
+        )
+    return row
+
+
+def _variant_row(session: Session, sha: str) -> VariantRow | None:
+    return session.scalar(select(VariantRow).where(VariantRow.sha == sha))
+
+
+def _is_running(row: TrialRow, attempt: int) -> bool:
+    return row.status == TrialStatus.RUNNING and row.attempt == attempt
+
+
+def _measured(genome_hash: str, device_class: str) -> tuple[ColumnElement[bool], ...]:
+    return (CalibrationRow.genome_hash == genome_hash, CalibrationRow.device_class == device_class)
+
+
+def _keep_late(session: Session, late: LateResult) -> None:
+    if session.get(LateResultRow, (late.trial, late.attempt)) is None:
+        columns = columns_from(late) | {"outcome": outcome_to_json(late.outcome)}
+        session.add(LateResultRow(**columns))
+
+
+def _expect(row: TrialRow, needed: TrialStatus, verb: str) -> None:
+    if row.status != needed:
+        raise StoreError(
+            f"Trial {row.id} is {row.status}, but only a {needed} trial can be {verb}. Another "
+            "engine may work on this run: stop one of them."
+        )
+
+
+def _check_final(trial_id: int, outcome: Outcome) -> None:
+    if not outcome.status.is_final:
+        raise StoreError(
+            f"The outcome of trial {trial_id} says {outcome.status}, but a trial ends complete, "
+            "crashed, timed_out, rejected or stopped_early. Hand in a final outcome."
+        )
+    if outcome.val_bpb is not None and not math.isfinite(outcome.val_bpb):
+        raise StoreError(
+            f"The outcome of trial {trial_id} has val_bpb {outcome.val_bpb}, but a score is a "
+            "finite number or None. Hand it in as a failure of class not_finite."
+        )
+
+
+def _exists(where: str) -> StoreError:
+    return StoreError(
+        f"There is a run at {where} already, but a new run needs a place of its own. Choose "
+        "another name, or go on with that run: `evolve resume`."
+    )
+
+
+def _no_variant(key: str, candidates: Sequence[str]) -> StoreError:
+    if candidates:
+        return StoreError(
+            f"{key!r} begins the commits of {', '.join(candidates)}, but one variant is needed. "
+            "Give more digits, or a name."
+        )
+    return StoreError(
+        f"No variant is called {key[:80]!r}; a name, a commit or at least {_SHORTEST_PREFIX} of "
+        "its first digits are needed. `evolve leaderboard` lists the variants."
+    )

@@ -1,0 +1,52 @@
+"""Reading Python text without ever failing: a tree, or what is wrong with the text."""
+
+import ast
+import warnings
+from dataclasses import dataclass
+
+MAX_CHARACTERS = 1_000_000
+# Far beyond any model's source; keeps every walk over a tree clear of the recursion limit.
+MAX_DEPTH = 150
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Why a text has no syntax tree.
+
+    Attributes:
+        rule: ``size`` or ``parse``.
+        line: Where, from 1; 0 for the text as a whole.
+        message: What was found, in one line.
+    """
+
+    rule: str
+    line: int
+    message: str
+
+
+def read_tree(text: str) -> ast.Module | Unreadable:
+    """Parse ``text``; total over any text, nul bytes, deep nesting and huge files included."""
+    if len(text) > MAX_CHARACTERS:
+        return Unreadable("size", 0, f"{len(text)} characters, more than {MAX_CHARACTERS}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an odd escape in a genome is not our warning
+            tree = ast.parse(text)
+    except SyntaxError as error:
+        return Unreadable("parse", error.lineno or 0, f"not Python: {error.msg}")
+    except ValueError as error:  # nul bytes, lone surrogates, enormous integers
+        return Unreadable("parse", 0, f"not Python: {error}")
+    except (RecursionError, MemoryError):
+        return Unreadable("parse", 0, "nested too deeply for Python's parser")
+    if not _is_shallow(tree):
+        return Unreadable("parse", 0, f"nested more than {MAX_DEPTH} levels deep")
+    return tree
+
+
+def _is_shallow(tree: ast.AST) -> bool:
+    level: list[ast.AST] = [tree]
+    for _ in range(MAX_DEPTH):
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+        if not level:
+            return True
+    return False

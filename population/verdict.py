@@ -1,0 +1,60 @@
+"""Verdicts: what fresh-seed pairs say of a claimed gain."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Ruling(StrEnum):
+    """What a rung of the ladder says of a claim."""
+
+    CONFIRMED = "confirmed"  # the whole interval of the gain is above zero
+    NOT_CONFIRMED = "not_confirmed"  # the interval holds zero
+    REVERSED = "reversed"  # the whole interval is below zero
+    UNDECIDED = "undecided"  # too few pairs gave two scores
+
+
+@dataclass(frozen=True, slots=True)
+class RungVerdict:
+    """What one rung — one depth — says of champion against baseline.
+
+    Attributes:
+        depth_scale: Factor on both genomes' depth; 1 at home.
+        gain: Mean of (baseline − champion) over the pairs, in bpb; positive is better.
+        low: Lower end of the 95 % interval of the gain.
+        high: Upper end.
+        p_better: Probability that the champion is better.
+        pair_count: Pairs in which both gave a score.
+        ruling: What it comes to.
+    """
+
+    depth_scale: float
+    gain: float | None
+    low: float | None
+    high: float | None
+    p_better: float | None
+    pair_count: int
+    ruling: Ruling
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The verdict on one champion: one entry a rung, home first.
+
+    Attributes:
+        label: ``v001``, … in the order of the run.
+        champion: Commit of the variant that claimed a gain; None if no variant made a claim.
+        baseline: Commit it was compared with.
+        rungs: What each depth says.
+        created_at: Seconds since the epoch.
+    """
+
+    label: str
+    champion: str | None
+    baseline: str
+    rungs: tuple[RungVerdict, ...]
+    created_at: float
+
+    @property
+    def is_confirmed(self) -> bool:
+        """True if the gain at home depth is confirmed."""
+        return any(r.depth_scale == 1.0 and r.ruling is Ruling.CONFIRMED for r in self.rungs)

@@ -1,0 +1,122 @@
+"""``init`` and ``seed``: what they write, and what they refuse without leaving anything behind."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from evolution.config import EvolutionConfig
+from evolution.run_lock import RunLock
+from population import Genome, Store, contract_problems, knobs
+from tests.builders import GENOME_TEXT
+from tests.evolution.cli.conftest import Evolve
+from tests.small_run import a_small_run
+
+FILES = ["evolve.toml", "prepare.py", "program.md", "train.py"]
+NEW_GENOME = GENOME_TEXT.replace("DEPTH = 2", "DEPTH = 5")
+
+
+@pytest.mark.parametrize("profile", ["tiny", "cpu", "gpu"])
+def test_init_writes_a_project_of_the_profile(profile: str, tmp_path: Path, evolve: Evolve):
+    said = evolve("init", tmp_path / "mine", "--profile", profile)
+    assert said.code == 0
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == FILES
+    assert len(said.out.splitlines()) == len(FILES)
+    assert EvolutionConfig.load(tmp_path / "mine" / "evolve.toml").run.profile == profile
+    text = (tmp_path / "mine" / "train.py").read_text()
+    assert contract_problems(Genome.single(text)) == []
+    assert knobs(text)
+
+
+def test_init_replaces_nothing(tmp_path: Path, evolve: Evolve):
+    (tmp_path / "train.py").write_text("mine")
+    said = evolve("init", tmp_path)
+    assert said.code == 2
+    assert "train.py is there already" in said.err
+    assert [path.name for path in tmp_path.iterdir()] == ["train.py"]
+    assert (tmp_path / "train.py").read_text() == "mine"
+
+
+def test_init_of_an_unknown_profile_leaves_nothing(tmp_path: Path, evolve: Evolve):
+    said = evolve("init", tmp_path / "mine", "--profile", "huge")
+    assert said.code == 2
+    assert "'huge'" in said.err
+    assert not (tmp_path / "mine").exists()
+
+
+def test_init_where_nothing_can_be_written_says_so(tmp_path: Path, evolve: Evolve):
+    (tmp_path / "file").touch()
+    said = evolve("init", tmp_path / "file" / "folder")
+    assert said.code == 2
+    assert "could not be written" in said.err
+
+
+def test_a_seed_waits_in_the_store_for_the_engine(tmp_path: Path, evolve: Evolve):
+    paths = a_small_run(tmp_path / "runs")
+    (tmp_path / "new.py").write_text(NEW_GENOME)
+    words = ["seed", tmp_path / "new.py", "-m", "five\nlayers", "--parent", "g001-001"]
+    said = evolve(*words, "--runs", tmp_path / "runs", "--json")
+    assert said.code == 0
+    assert json.loads(said.out) == {
+        "run": "night-1",
+        "request": 1,
+        "parent": "g001-001",
+        "is_live": False,
+    }
+    with Store.open(paths.database, read_only=True) as store:
+        (request,) = store.pending_requests()
+        parent = store.variant("g001-001").sha
+    assert (request.kind, request.payload) == (
+        "seed",
+        {"text": NEW_GENOME, "idea": "five layers", "parent": parent},
+    )
+
+
+def test_a_live_run_takes_a_seed_at_once(tmp_path: Path, evolve: Evolve):
+    paths = a_small_run(tmp_path / "runs")
+    (tmp_path / "new.py").write_text(NEW_GENOME)
+    with RunLock(paths.lock):
+        said = evolve("seed", tmp_path / "new.py", "-m", "deep", "--runs", tmp_path / "runs")
+    assert "takes it in now" in said.out
+
+
+@pytest.mark.parametrize(
+    ("text", "idea", "found"),
+    [
+        (GENOME_TEXT + "\n# a comment more\n", "same", "is the same genome as g000-000"),
+        (NEW_GENOME.replace("import torch", "import torch, socket"), "net", "socket"),
+        ("def broken(:", "broken", "breaks the contract"),
+        (NEW_GENOME, "  \n ", "The idea is empty"),
+        (NEW_GENOME, "\x1b[2J", "The idea is empty"),
+        (None, "nothing", "cannot be read"),
+        (b"\xff\xfe", "bytes", "is not UTF-8"),
+    ],
+)
+def test_a_bad_seed_is_refused_and_asks_nothing_of_the_run(
+    text: str | bytes | None, idea: str, found: str, tmp_path: Path, evolve: Evolve
+):
+    paths = a_small_run(tmp_path / "runs")
+    if text is not None:
+        (tmp_path / "new.py").write_bytes(text if isinstance(text, bytes) else text.encode())
+    said = evolve("seed", tmp_path / "new.py", "-m", idea, "--runs", tmp_path / "runs")
+    assert said.code == 2
+    assert found in said.err
+    assert "Traceback" not in said.err
+    with Store.open(paths.database, read_only=True) as store:
+        assert store.pending_requests() == []
+
+
+def test_a_seed_of_an_unknown_parent_is_refused(tmp_path: Path, evolve: Evolve):
+    a_small_run(tmp_path / "runs")
+    (tmp_path / "new.py").write_text(NEW_GENOME)
+    words = ["seed", tmp_path / "new.py", "-m", "deep", "--parent", "g009-009"]
+    said = evolve(*words, "--runs", tmp_path / "runs")
+    assert said.code == 2
+    assert "'g009-009'" in said.err
+
+
+def test_a_run_that_belongs_to_someone_else_can_be_read(tmp_path: Path, evolve: Evolve):
+    paths = a_small_run(tmp_path / "runs")
+    os.chmod(paths.database, 0o444)  # noqa: PTH101 - the mode is the point
+    assert evolve("leaderboard", "--runs", tmp_path / "runs").code == 0
