@@ -38,7 +38,7 @@ test-gpu: $(STAMP) ## those that need a CUDA device
 	$(BIN)/python -m pytest -m gpu
 
 test-security: $(STAMP) ## whole trees are killed, secrets stay out, hostile text is data
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) tests/evolution/test_supervisor.py tests/evolution/test_local_executor.py tests/evolution/test_hostile_genomes.py
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) tests/evolution/test_supervisor.py tests/evolution/test_local_executor.py tests/evolution/test_process_tree.py tests/evolution/test_streams.py
 
 coverage: $(STAMP) ## branch coverage of the four packages, child processes included
 	rm -f .coverage .coverage.*

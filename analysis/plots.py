@@ -168,7 +168,7 @@ def _scale(table: pd.DataFrame, reference: float | None) -> tuple[float, float]:
     lowest = min([scores.min(), *frontier["low"]])
     highest = max([middling, reference or middling, *frontier["best"]])
     room = max(highest - lowest, 1e-3)
-    return lowest - 0.13 * room, highest + 0.45 * room
+    return lowest - 0.2 * room, highest + 0.45 * room
 
 
 def _draw_trials(ax: "Axes", table: pd.DataFrame, bottom: float, top: float) -> None:

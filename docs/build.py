@@ -5,11 +5,11 @@ import inspect
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
-import click
 from typer.main import get_command
 
-from evolution.cli import app
+from evolution.cli.app import app
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- Written by `make docs` from the code; change it there. -->\n\n"
@@ -19,14 +19,13 @@ SETTING = re.compile(r"(\w+) = (.+?)\s+#\s*(.*)")
 
 def cli_page() -> str:
     """Every verb with its flags."""
-    root = get_command(app)
-    assert isinstance(root, click.Group)
+    root: Any = get_command(app)
     parts = [NOTE + "# Commands\n\n" + _paragraph(root.help)]
     for name, command in sorted(root.commands.items()):
-        context = click.Context(command, info_name=f"evolve {name}")
+        context = command.context_class(command, info_name=f"evolve {name}")
         usage = " ".join(command.collect_usage_pieces(context))
         parts.append(f"\n## evolve {name}\n\n`evolve {name} {usage}`\n\n{_paragraph(command.help)}")
-        rows = [_flag_row(p, context) for p in command.params if not getattr(p, "hidden", False)]
+        rows = [_flag_row(p) for p in command.params if not getattr(p, "hidden", False)]
         if rows:
             parts.append("\n| flag | meaning | default |\n| --- | --- | --- |\n" + "".join(rows))
     return "".join(parts)
@@ -50,9 +49,13 @@ def _paragraph(text: str | None) -> str:
     return f"{cleaned}\n"
 
 
-def _flag_row(parameter: click.Parameter, context: click.Context) -> str:
+def _argument(parameter: Any) -> str:
+    return str(parameter.metavar or parameter.name.upper())
+
+
+def _flag_row(parameter: Any) -> str:
     is_argument = parameter.param_type_name == "argument"
-    name = parameter.make_metavar(context) if is_argument else ", ".join(parameter.opts)
+    name = _argument(parameter) if is_argument else ", ".join(parameter.opts)
     default = parameter.default
     has_default = isinstance(default, str | int | float) and not isinstance(default, bool)
     shown = f"`{default}`" if has_default else ""

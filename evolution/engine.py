@@ -353,6 +353,7 @@ class Engine:
             sha: fitness for sha, fitness in now.items() if repr(known.get(sha)) != repr(fitness)
         }
         self._store.save_fitnesses(moved)
+        self._store.set_fact("sigma", posterior.sigma)
         self._workspace.branches.notes(
             {
                 sha: f"val_bpb {fitness}, {fitness.trial_count} trials, reported"
@@ -392,6 +393,7 @@ class Engine:
             self._story.tell("trial_requeued", trial=lease.trial.id, reason=reason)
 
     def _end(self) -> Ending:
+        self._hear_requests()  # a seed handed in at the very end waits in the queue, not nowhere
         asked = self._must_stop or self._is_draining
         ending = Ending.PAUSED if asked else Ending.FINISHED
         self._store.update_run(state=RunState.PAUSED if asked else RunState.FINISHED)

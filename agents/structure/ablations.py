@@ -12,7 +12,6 @@ from numpy.random import Generator
 
 from agents.structure.edit import Change, Edit, Place, places
 from agents.structure.syntax import (
-    atom,
     brief,
     called,
     calls,
@@ -64,7 +63,7 @@ def _find_terms(module: cst.Module, _rng: Generator) -> Iterator[Change]:
                 for kept, lost in ((left, right), (right, left)):
                     if not _is_input(lost, place) and not _mentions(kept, "decay"):
                         what = f"no {brief(lost)} in {place.where}"
-                        yield Change(what, [(place.node, atom(kept))])
+                        yield Change(what, [(place.node, kept)])
 
 
 def _find_factors(module: cst.Module, _rng: Generator) -> Iterator[Change]:
@@ -80,7 +79,7 @@ def _find_factors(module: cst.Module, _rng: Generator) -> Iterator[Change]:
                     is_rate = dotted(lost).isupper() or _mentions(lost, "lr")
                     if not is_rate and not _is_plain(kept) and not _is_weight(kept, lost):
                         what = f"no factor {brief(lost)} in {place.where}"
-                        yield Change(what, [(place.node, atom(kept))])
+                        yield Change(what, [(place.node, kept)])
 
 
 def _is_plain(node: cst.BaseExpression) -> bool:
@@ -119,7 +118,7 @@ def _find_calls(module: cst.Module, _rng: Generator) -> Iterator[Change]:
         arguments = plain_arguments(place.node)
         if called(place.node) in helpers and arguments and "(" in code(arguments[0]):
             what = f"no {called(place.node)}() of {brief(arguments[0])} in {place.where}"
-            yield Change(what, [(place.node, atom(arguments[0]))])
+            yield Change(what, [(place.node, arguments[0])])
 
 
 def _find_statements(module: cst.Module, _rng: Generator) -> Iterator[Change]:
@@ -193,7 +192,7 @@ def _find_optional_steps(module: cst.Module, _rng: Generator) -> Iterator[Change
                 is_default = _is_plain(orelse)
                 if not (is_compiling or is_default) and any(same(a, orelse) for a in arguments):
                     what = f"no {brief(body)} if {brief(test)} in {place.where}"
-                    yield Change(what, [(place.node, atom(orelse))])
+                    yield Change(what, [(place.node, orelse)])
 
 
 EDITS = (

@@ -19,6 +19,7 @@ from agents.structure.syntax import (
     plain_arguments,
     same,
     sole,
+    without_arguments,
 )
 
 
@@ -230,13 +231,10 @@ def _find_masks(module: cst.Module, _rng: Generator) -> Iterator[Change]:
     """Every window becomes the whole past, which needs no mask."""
     for place, call in _attentions(module):
         if keyword(call, "attn_mask") is not None:
-            kept = [a for a in call.args if not a.keyword or a.keyword.value not in _MASKING]
+            bare = without_arguments(call, "attn_mask", "is_causal")
             causal = argument("is_causal", cst.Name("True"))
-            new = call.with_changes(args=[*kept, causal])
+            new = bare.with_changes(args=[*bare.args, causal])
             yield Change(f"no mask but the causal one in {place.where}", [(call, new)])
-
-
-_MASKING = ("attn_mask", "is_causal")
 
 
 EDITS = (

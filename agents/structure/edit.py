@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import libcst as cst
 from numpy.random import Generator
 
-from agents.structure.syntax import calls, children, is_setup
-from agents.structure.tidy import without_unused_submodules
+from agents.structure.syntax import atom, calls, children, is_setup
+from agents.structure.tidy import without_unused
 
 Replacement = cst.CSTNode | cst.RemovalSentinel | cst.FlattenSentinel[cst.BaseStatement]
 
@@ -91,7 +91,7 @@ class Edit:
             return Unedited("no place for it")
         change = changes[int(rng.integers(len(changes)))]
         edited = module.visit(_Swap(change.replaced))
-        return Edited(without_unused_submodules(module, edited).code, change.what)
+        return Edited(without_unused(module, edited).code, change.what)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +131,20 @@ class _Swap(cst.CSTTransformer):
     def __init__(self, replaced: Sequence[tuple[cst.CSTNode, Replacement]]) -> None:
         super().__init__()
         self._replaced = {id(old): new for old, new in replaced}
+        self._operands: set[int] = set()
 
-    def on_leave(  # type: ignore[override]  # libcst types each node kind apart
+    def on_visit(self, node: cst.CSTNode) -> bool:
+        if isinstance(node, cst.BaseExpression):
+            self._operands.update(id(child) for child in children(node))
+        return True
+
+    def on_leave(  # type: ignore[override]  # libcst types each kind of node apart
         self, original_node: cst.CSTNode, updated_node: cst.CSTNode
     ) -> Replacement:
-        return self._replaced.get(id(original_node), updated_node)
+        new = self._replaced.get(id(original_node), updated_node)
+        if new is not updated_node and isinstance(new, cst.BaseExpression):
+            return atom(new) if id(original_node) in self._operands else new
+        return new
 
 
 @functools.lru_cache(maxsize=2)

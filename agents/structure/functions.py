@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import libcst as cst
 from numpy.random import Generator
@@ -9,7 +10,6 @@ from numpy.random import Generator
 from agents.structure.edit import Change, Edit, Place, places
 from agents.structure.syntax import (
     argument,
-    atom,
     brief,
     called,
     calls,
@@ -24,13 +24,12 @@ from agents.structure.syntax import (
 
 _ACTIVATIONS = ("relu", "gelu", "silu", "leaky_relu", "elu", "softplus", "hardswish", "mish")
 _FUNCTIONAL = ("F", "nn.functional", "torch.nn.functional", "torch")
+_LIBRARY = "torch.nn.functional"
 _CHEAPER = {
-    "tanh": ("{f}.hardtanh({x})", "{f}.softsign({x})"),
-    "sigmoid": ("{f}.hardsigmoid({x})", "({f}.softsign({x}) + 1) / 2"),
-    "gelu": ('{f}.gelu({x}, approximate="tanh")', "{f}.relu({x})"),
-    "silu": ("{f}.hardswish({x})", "{f}.relu({x})"),
-    "softmax": ("{f}.relu({x})",),
-    "exp": ("1 + {x}",),
+    "tanh": (f"{_LIBRARY}.hardtanh({{x}})", f"{_LIBRARY}.softsign({{x}})"),
+    "sigmoid": (f"{_LIBRARY}.hardsigmoid({{x}})", f"({_LIBRARY}.softsign({{x}}) + 1) / 2"),
+    "gelu": (f'{_LIBRARY}.gelu({{x}}, approximate="tanh")', f"{_LIBRARY}.relu({{x}})"),
+    "silu": (f"{_LIBRARY}.hardswish({{x}})", f"{_LIBRARY}.relu({{x}})"),
 }
 
 
@@ -97,8 +96,15 @@ def _call(name: str) -> cst.BaseExpression:
 # --- saturations ---------------------------------------------------------------------------------
 
 
-def _saturation(node: cst.CSTNode) -> tuple[cst.BaseExpression, cst.BaseExpression] | None:
-    """``x`` and ``c`` of ``c * tanh(x / c)``, in either order."""
+class _Saturation(NamedTuple):
+    """``cap * tanh(x / cap)``, in either order; ``call`` is the tanh."""
+
+    x: cst.BaseExpression
+    cap: cst.BaseExpression
+    call: cst.Call
+
+
+def _saturation(node: cst.CSTNode) -> _Saturation | None:
     if not (isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.Multiply)):
         return None
     for cap, call in ((node.left, node.right), (node.right, node.left)):
@@ -108,22 +114,25 @@ def _saturation(node: cst.CSTNode) -> tuple[cst.BaseExpression, cst.BaseExpressi
             case cst.BinaryOperation(left=x, operator=cst.Divide(), right=divisor) if same(
                 divisor, cap
             ):
-                return x, cap
+                return _Saturation(x, cap, call)
     return None
 
 
 def _find_saturations(module: cst.Module, _rng: Generator) -> Iterator[Change]:
     helpers = _saturating_helpers(module)
+    inside: set[int] = set()
     for place in places(module):
         node = place.node
-        found = _saturation(node)
-        inner = found[0] if found is not None else _bounded(place, helpers)
-        if inner is None:
+        whole = _saturation(node)
+        inner = whole.x if whole is not None else _bounded(place, helpers)
+        if inner is None or id(node) in inside:
             continue
+        if whole is not None:
+            inside.add(id(whole.call))
         match place.around[-1]:  # `bound(x) if limit else x` goes whole
             case cst.IfExp(orelse=orelse) as choice if same(orelse, inner):
                 node = choice
-        yield Change(f"no {brief(place.node)} in {place.where}", [(node, atom(inner))])
+        yield Change(f"no {brief(place.node)} in {place.where}", [(node, inner)])
 
 
 def _saturating_helpers(module: cst.Module) -> set[str]:
@@ -149,21 +158,24 @@ def _bounded(place: Place, helpers: set[str]) -> cst.BaseExpression | None:
 
 
 def _find_cheaper(module: cst.Module, _rng: Generator) -> Iterator[Change]:
+    inside: set[int] = set()
     for place in places(module):
         node = place.node
-        found = _saturation(node)
-        if found is not None:
-            x, cap = found
-            for template in ("{x}.clamp(-{c}, {c})", "{x} / (1 + ({x} / {c}).abs())"):
-                new = expression(template, x=x, c=cap)
-                yield Change(f"{brief(node)} → {brief(new)}", [(node, new)])
-        elif isinstance(node, cst.Call) and plain_arguments(node) and place.is_forward:
+        whole = _saturation(node)
+        templates: tuple[str, ...] = ()
+        parts: dict[str, cst.BaseExpression] = {}
+        if whole is not None:
+            inside.add(id(whole.call))
+            templates = ("{x}.clamp(-{c}, {c})", "{x} / (1 + ({x} / {c}).abs())")
+            parts = {"x": whole.x, "c": whole.cap}
+        elif isinstance(node, cst.Call) and plain_arguments(node) and id(node) not in inside:
             prefix, _, name = called(node).rpartition(".")
-            if prefix in _FUNCTIONAL:
-                for template in _CHEAPER.get(name, ()):
-                    x = plain_arguments(node)[0]
-                    new = expression(template.replace("{f}", "torch.nn.functional"), x=x)
-                    yield Change(f"{brief(node)} → {brief(new)}", [(node, new)])
+            if prefix in _FUNCTIONAL and place.is_forward:
+                templates = _CHEAPER.get(name, ())
+                parts = {"x": plain_arguments(node)[0]}
+        for template in templates:
+            new = expression(template, **parts)
+            yield Change(f"{brief(node)} → {brief(new)}", [(node, new)])
 
 
 # --- precision -----------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import libcst as cst
 from numpy.random import Generator
 
 from agents.structure.edit import Change, Edit, Place, places
-from agents.structure.syntax import atom, brief, called, code, expression
+from agents.structure.syntax import brief, called, code, expression
 
 _NORM = re.compile(
     r"(?:(?:F|nn\.functional|torch\.nn\.functional)\.)?(?:rms_?norm|layer_?norm|l2_?norm|norm)"
@@ -30,7 +30,7 @@ def _find_norms(module: cst.Module, _rng: Generator) -> Iterator[Change]:
         inner = _norm_argument(place)
         in_helper = place.function is not None and "norm" in place.function.name.value
         if inner is not None and not in_helper:
-            yield Change(f"no {brief(place.node)} in {place.where}", [(place.node, atom(inner))])
+            yield Change(f"no {brief(place.node)} in {place.where}", [(place.node, inner)])
 
 
 def _helper(module: cst.Module) -> str | None:

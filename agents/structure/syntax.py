@@ -117,6 +117,14 @@ def argument(name: str, value: cst.BaseExpression) -> cst.Arg:
     return cst.Arg(value, keyword=cst.Name(name), equal=tight)
 
 
+def without_arguments(call: cst.Call, *names: str) -> cst.Call:
+    """``call`` without its keyword arguments of these names."""
+    kept = [a for a in call.args if a.keyword is None or a.keyword.value not in names]
+    if kept and len(kept) < len(call.args):
+        kept[-1] = kept[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
+    return call.with_changes(args=kept)
+
+
 def keyword(call: cst.Call, name: str) -> cst.Arg | None:
     """The argument passed as ``name=``."""
     return next((a for a in call.args if a.keyword and a.keyword.value == name), None)

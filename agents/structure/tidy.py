@@ -1,34 +1,104 @@
-"""Takes out submodules that an edit left without a use.
+"""Takes out what an edit left without a use: local values, and submodules with their parameters.
 
 A submodule that no forward pass reads any more has parameters without gradients: it costs memory,
 and optimizers that stack gradients fail on it. So its constructor goes, and with it the statements
 and list elements that only served it.
 """
 
+import functools
 from collections.abc import Iterator
 
 import libcst as cst
 
-from agents.structure.syntax import is_setup, nodes
+from agents.structure.syntax import children, is_setup, nodes, sole
+
+_ROUNDS = 5  # what served an orphan alone is orphaned by its going
 
 
-def without_unused_submodules(before: cst.Module, after: cst.Module) -> cst.Module:
-    """``after`` without the submodules that ``before`` used and ``after`` does not."""
-    orphans = (_submodules(before) & _used(before)) - _used(after)
-    for _ in range(3):  # what served an orphan alone may be orphaned by its going
-        if not orphans:
-            return after
-        after = without_attributes(after, orphans)
-        orphans = (_submodules(after) & _used(before)) - _used(after)
+def without_unused(before: cst.Module, after: cst.Module) -> cst.Module:
+    """``after`` without the values and submodules that ``before`` used and ``after`` does not."""
+    used = _used(before)
+    for _ in range(_ROUNDS):
+        idle = _idle_locals(before, after)
+        orphans = (_submodules(after) & used) - _used(after)
+        if idle:
+            after = after.visit(_ForgetLocals(idle))
+        elif orphans:
+            after = after.visit(_ForgetAttributes(orphans))
+        else:
+            break
     return after
 
 
-def without_attributes(module: cst.Module, names: set[str]) -> cst.Module:
-    """``module`` without the statements and elements that mention the attributes ``names``."""
-    return module.visit(_Forget(names))
+# --- local values --------------------------------------------------------------------------------
 
 
-class _Forget(cst.CSTTransformer):
+def _idle_locals(before: cst.Module, after: cst.Module) -> dict[str, set[str]]:
+    """By function, locals that were read and are no longer."""
+    once = _reads_by_function(before)
+    return {
+        key: idle
+        for key, function in _functions(after)
+        if (idle := (once.get(key, set()) - _reads(function)) & _assigned(function))
+    }
+
+
+@functools.lru_cache(maxsize=2)
+def _reads_by_function(module: cst.Module) -> dict[str, set[str]]:
+    return {key: _reads(function) for key, function in _functions(module)}
+
+
+class _ForgetLocals(cst.CSTTransformer):
+    """Removes assignments to idle locals."""
+
+    def __init__(self, idle: dict[str, set[str]]) -> None:
+        super().__init__()
+        self._idle = idle
+        self._around: list[str] = []
+
+    def on_visit(self, node: cst.CSTNode) -> bool:
+        if isinstance(node, cst.ClassDef | cst.FunctionDef):
+            self._around.append(node.name.value)
+        return True
+
+    def on_leave(  # type: ignore[override]  # libcst types each kind of node apart
+        self, original_node: cst.CSTNode, updated_node: cst.CSTNode
+    ) -> cst.CSTNode | cst.RemovalSentinel:
+        idle = self._idle.get(".".join(self._around), set())
+        if isinstance(original_node, cst.ClassDef | cst.FunctionDef):
+            self._around.pop()
+        match sole(original_node):
+            case cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))]):
+                return cst.RemoveFromParent() if name in idle else updated_node
+        return updated_node
+
+
+def _reads(function: cst.FunctionDef) -> set[str]:
+    """Names that are read, not only assigned."""
+    targets = {id(name) for name in _target_names(function)}
+    return {
+        node.value
+        for node in nodes(function.body)
+        if isinstance(node, cst.Name) and id(node) not in targets
+    }
+
+
+def _assigned(function: cst.FunctionDef) -> set[str]:
+    return {name.value for name in _target_names(function)}
+
+
+def _target_names(function: cst.FunctionDef) -> Iterator[cst.Name]:
+    for node in nodes(function.body):
+        if isinstance(node, cst.AssignTarget) and isinstance(node.target, cst.Name):
+            yield node.target
+
+
+# --- submodules ----------------------------------------------------------------------------------
+
+
+class _ForgetAttributes(cst.CSTTransformer):
+    """Removes the statements and elements that mention any of some attributes."""
+
     def __init__(self, names: set[str]) -> None:
         super().__init__()
         self._names = names
@@ -48,20 +118,21 @@ class _Forget(cst.CSTTransformer):
         return cst.RemoveFromParent() if is_gone else updated_node
 
     def _mentions(self, node: cst.CSTNode) -> bool:
-        return any(a in self._names for a in _attributes(node))
+        return any(name in self._names for name in _attributes(node, is_asking_use=True))
 
 
 def _submodules(module: cst.Module) -> set[str]:
     """Names ``x`` of all ``self.x = …(…)`` in constructors."""
-    found: set[str] = set()
-    for function in _functions(module):
-        if function.name.value == "__init__":
-            found |= {name for node in nodes(function) if (name := _constructed(node))}
-    return found
+    return {
+        name
+        for _, function in _functions(module)
+        if function.name.value == "__init__"
+        for node in nodes(function)
+        if (name := _constructed(node))
+    }
 
 
 def _constructed(node: cst.CSTNode) -> str | None:
-    """``x`` of ``self.x = …(…)``."""
     match node:
         case cst.Assign(
             targets=[cst.AssignTarget(target=cst.Attribute(value=cst.Name(value="self"), attr=x))],
@@ -71,19 +142,38 @@ def _constructed(node: cst.CSTNode) -> str | None:
     return None
 
 
+@functools.lru_cache(maxsize=2)
 def _used(module: cst.Module) -> set[str]:
-    """Attributes that are read in what runs while training."""
+    """Attributes that training reads; only to ask whether one is there is no use."""
     return {
         name
-        for function in _functions(module)
+        for _, function in _functions(module)
         if not is_setup(function)
         for name in _attributes(function)
     }
 
 
-def _functions(node: cst.CSTNode) -> Iterator[cst.FunctionDef]:
-    return (n for n in nodes(node) if isinstance(n, cst.FunctionDef))
+def _attributes(node: cst.CSTNode, *, is_asking_use: bool = False) -> Iterator[str]:
+    asked: set[int] = set()
+    if not is_asking_use:
+        asked = {id(n.left) for n in nodes(node) if isinstance(n, cst.Comparison) and _asks(n)}
+    return (
+        n.attr.value for n in nodes(node) if isinstance(n, cst.Attribute) and id(n) not in asked
+    )
 
 
-def _attributes(node: cst.CSTNode) -> Iterator[str]:
-    return (n.attr.value for n in nodes(node) if isinstance(n, cst.Attribute))
+def _asks(comparison: cst.Comparison) -> bool:
+    return isinstance(comparison.comparisons[0].operator, cst.Is | cst.IsNot)
+
+
+def _functions(
+    node: cst.CSTNode, around: tuple[str, ...] = ()
+) -> Iterator[tuple[str, cst.FunctionDef]]:
+    """Every function with its dotted name."""
+    if isinstance(node, cst.FunctionDef | cst.ClassDef):
+        around = (*around, node.name.value)
+    if isinstance(node, cst.FunctionDef):
+        yield ".".join(around), node
+    if isinstance(node, cst.Module | cst.FunctionDef | cst.ClassDef | cst.IndentedBlock):
+        for child in children(node):
+            yield from _functions(child, around)

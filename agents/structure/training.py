@@ -18,6 +18,7 @@ from agents.structure.syntax import (
     number,
     plain_arguments,
     sole,
+    without_arguments,
 )
 
 _SHAPES = {
@@ -88,7 +89,7 @@ def _find_shapes(module: cst.Module, _rng: Generator) -> Iterator[Change]:
             continue
         for name, template in _SHAPES.items():
             if has_math or "math." not in template:
-                new = expression(f"({template})", x=share)
+                new = expression(template, x=share)
                 yield Change(f"{brief(share)}: {name} in {place.where}", [(share, new)])
 
 
@@ -127,11 +128,10 @@ def _find_optimizers(module: cst.Module, _rng: Generator) -> Iterator[Change]:
         if old not in _OPTIMIZERS or not prefix.endswith("optim"):
             continue
         for new in _OPTIMIZERS:
-            fused = new in ("AdamW", "Adam")
-            args = [a for a in call.args if fused or not a.keyword or a.keyword.value != "fused"]
+            kept = call if new in ("AdamW", "Adam") else without_arguments(call, "fused")
             if new != old:
                 func = cst.parse_expression(f"{prefix}.{new}")
-                yield Change(f"{old} → {new}", [(call, call.with_changes(func=func, args=args))])
+                yield Change(f"{old} → {new}", [(call, kept.with_changes(func=func))])
         if keyword(call, "amsgrad") is None and old in ("AdamW", "Adam"):
             extra = argument("amsgrad", cst.Name("True"))
             new_call = call.with_changes(args=[*call.args, extra])
@@ -193,8 +193,8 @@ def _find_losses(module: cst.Module, rng: Generator) -> Iterator[Change]:
             continue
         smoothing = keyword(call, "label_smoothing")
         if smoothing is not None:
-            kept = [a for a in call.args if a is not smoothing]
-            yield Change("no label smoothing", [(call, call.with_changes(args=kept))])
+            plain = without_arguments(call, "label_smoothing")
+            yield Change("no label smoothing", [(call, plain)])
             continue
         share = float(rng.choice([0.005, 0.01, 0.02, 0.05]))
         extra = argument("label_smoothing", cst.parse_expression(f"{share}"))
@@ -208,7 +208,7 @@ def _normaliser_held(call: cst.Call, weight: float) -> Change:
     first, *others = call.args
     kept = first.with_changes(value=expression("(logits := {x})", x=first.value))
     loss = call.with_changes(args=[kept, *others])
-    template = f"({{loss}} + {weight:g} * logits.float().logsumexp(-1).square().mean())"
+    template = f"{{loss}} + {weight:g} * logits.float().logsumexp(-1).square().mean()"
     what = f"logits' normaliser held near 0, weight {weight:g}"
     return Change(what, [(call, expression(template, loss=loss))])
 

@@ -34,7 +34,7 @@ def seed(
     """
     from evolution.cli.text import one_line
     from evolution.workspace import check_genome
-    from population import Genome, Store, canonical_hash
+    from population import Genome, RunState, Store, canonical_hash
 
     paths = find_run(runs, run)
     line = one_line(idea)
@@ -47,6 +47,12 @@ def seed(
     genome = Genome.single(text)
     check_genome(genome, str(file))
     with Store.open(paths.database) as store:
+        if store.run().state is RunState.FINISHED:
+            raise SeedError(
+                f"The run {paths.root.name!r} is finished: nothing would train the seed. A run "
+                "that is live or paused is needed. Name it with --run, or begin a new one in a "
+                "folder where the file is called train.py: `evolve run`."
+            )
         elder = store.variant(parent or store.run().baseline or "")
         twin = next((v for v in store.variants() if v.genome_hash == canonical_hash(genome)), None)
         if twin is not None:

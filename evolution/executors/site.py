@@ -84,7 +84,7 @@ class Limits:
     grace_seconds: float = 60.0
     finish_seconds: float = 10.0
     evaluation_cpu_seconds: float = 5.0
-    pair_count: int = 24
+    pair_count: int = 20
     memory_share: float = 0.8
 
     def train_seconds(self, job: Job, yardstick_tokens: int | None) -> float:

@@ -40,7 +40,7 @@ def test_nothing_is_proposed_twice(operator):
         seen.add(canonical_hash(proposal.genome))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=12)
 @given(rng_seed=st.integers(0, 2**32))
 def test_one_or_two_knobs_move_and_nothing_else(rng_seed):
     proposal = KnobEdit().propose(a_context(rng_seed=rng_seed))
@@ -76,5 +76,5 @@ def test_a_parent_that_is_no_genome_gives_a_refusal(operator, text):
 
 def test_a_knob_that_would_leave_all_numbers_is_not_moved():
     text = TRAIN.replace("MATRIX_LR = 0.04", "MATRIX_LR = 1.7e308")
-    for rng_seed in range(40):
+    for rng_seed in range(8):
         assert isinstance(KnobEdit().propose(a_context(text, rng_seed=rng_seed)), Proposal)

@@ -1,4 +1,3 @@
-import ast
 import re
 
 import libcst as cst
@@ -9,14 +8,14 @@ from numpy.random import default_rng
 
 from agents.structure import EDITS, Edited, Unedited, apply_edit
 from agents.structure.edit import places
-from agents.structure.tidy import without_unused_submodules
+from agents.structure.tidy import without_unused
 from population import Genome, canonical_hash, contract_problems
 from tests.agents.parents import TRAIN
 
 BY_NAME = {edit.name: edit for edit in EDITS}
 
 
-def outcomes(name, text, count=40):
+def outcomes(name, text, count=24):
     """All texts that an edit makes of ``text``, over many draws."""
     made = [apply_edit(BY_NAME[name], text, default_rng(seed)) for seed in range(count)]
     return {edited.text for edited in made if isinstance(edited, Edited)}
@@ -37,46 +36,43 @@ def test_there_are_many_edits_each_with_a_name_and_a_reason():
         assert edit.weight > 0
 
 
-@pytest.mark.parametrize("edit", EDITS, ids=lambda e: e.name)
-@settings(deadline=None, max_examples=5)
-@given(seed=st.integers(0, 2**32))
-def test_on_the_baseline_an_edit_makes_a_new_genome_or_says_why_not(edit, seed):
-    edited = apply_edit(edit, TRAIN, default_rng(seed))
+def check(edit, edited):
+    """What every edit of the baseline owes: a new genome and a line about it, or a reason."""
     if isinstance(edited, Unedited):
         assert edited.reason
         return
     genome = Genome.single(edited.text)
-    ast.parse(edited.text)
     assert contract_problems(genome) == []
     assert canonical_hash(genome) != canonical_hash(Genome.single(TRAIN))
     assert edited.what
     assert "\n" not in edited.what
+    lost = set(TRAIN.splitlines()) - set(edited.text.splitlines())
+    assert len(lost) <= 16, f"{edit.name} rewrote lines that it had no business with"
 
 
 @pytest.mark.parametrize("edit", EDITS, ids=lambda e: e.name)
-def test_an_edit_replays_from_its_seed(edit):
-    first, second = (apply_edit(edit, TRAIN, default_rng(11)) for _ in range(2))
-    assert first == second
+def test_on_the_baseline_an_edit_makes_a_new_genome_or_says_why_not(edit):
+    check(edit, apply_edit(edit, TRAIN, default_rng(0)))
 
 
-@pytest.mark.parametrize("edit", EDITS, ids=lambda e: e.name)
-def test_an_edit_leaves_the_other_lines_as_they_are(edit):
-    edited = apply_edit(edit, TRAIN, default_rng(2))
-    if isinstance(edited, Edited):
-        lost = set(TRAIN.splitlines()) - set(edited.text.splitlines())
-        assert len(lost) <= 16
+@settings(deadline=None, max_examples=25)
+@given(edit=st.sampled_from(EDITS), seed=st.integers(0, 2**32))
+def test_wherever_chance_makes_it(edit, seed):
+    edited = apply_edit(edit, TRAIN, default_rng(seed))
+    check(edit, edited)
+    assert apply_edit(edit, TRAIN, default_rng(seed)) == edited
 
 
-def test_at_least_twelve_edits_work_on_the_baseline():
-    made = [apply_edit(edit, TRAIN, default_rng(0)) for edit in EDITS]
-    assert sum(isinstance(edited, Edited) for edited in made) >= 20
+def test_most_edits_work_on_the_baseline():
+    module = cst.parse_module(TRAIN)
+    idle = {edit.name for edit in EDITS if not list(edit.find(module, default_rng(0)))}
+    assert idle <= {"swap_optimizer"}
 
 
-def test_every_change_can_be_made_alone():
+def test_no_change_asks_for_two_things_at_one_node():
     module = cst.parse_module(TRAIN)
     for edit in EDITS:
-        changes = list(edit.find(module, default_rng(0)))
-        for change in changes:
+        for change in edit.find(module, default_rng(0)):
             ids = [id(old) for old, _ in change.replaced]
             assert len(ids) == len(set(ids)), (edit.name, change.what)
 
@@ -87,7 +83,7 @@ def test_any_text_is_edited_or_left(edit, text):
     assert isinstance(apply_edit(edit, text, default_rng(0)), Unedited)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=8)
 @given(steps=st.lists(st.integers(0, 2**16), min_size=2, max_size=4))
 def test_edits_stack(steps):
     text = TRAIN
@@ -202,7 +198,7 @@ def test_tying_takes_the_output_layer_out_everywhere():
 def test_ablation_takes_out_what_it_leaves_unused():
     module = cst.parse_module(TRAIN)
     text = TRAIN.replace("return x + self.mlp(norm(x))", "return x")
-    tidied = without_unused_submodules(module, cst.parse_module(text)).code
+    tidied = without_unused(module, cst.parse_module(text)).code
     assert "mlp" not in tidied.replace("MLP", "")
     assert "for layer in (attention.query, attention.key, attention.value" in tidied
 
@@ -252,7 +248,7 @@ def test_schedules_are_bent():
     text = "import math\ndef lr_share(share):\n    return min(1.0, (1 - share) / 0.5)\n"
     made = outcomes("bend_schedule", text)
     assert (
-        "import math\ndef lr_share(share):\n    return (min(1.0, (1 - share) / 0.5) ** 2)\n" in made
+        "import math\ndef lr_share(share):\n    return min(1.0, (1 - share) / 0.5) ** 2\n" in made
     )
     assert any("math.cos" in each for each in made)
     assert not any("math.cos" in each for each in outcomes("bend_schedule", text[12:]))

@@ -114,7 +114,7 @@ def test_a_run_that_finds_nothing_says_so(tmp_path):
 
 def test_operators_without_ideas_end_the_search(tmp_path):
     class Silent(Twiddle):
-        def propose(self, context):
+        def propose(self, context):  # noqa: ARG002 - the protocol's signature
             return Refusal(self.name, "no idea")
 
     paths = a_run(tmp_path)

@@ -8,7 +8,7 @@ import pytest
 
 from evolution.config import EvolutionConfig
 from evolution.run_lock import RunLock
-from population import Genome, Store, contract_problems, knobs
+from population import Genome, RunState, Store, contract_problems, knobs
 from tests.builders import GENOME_TEXT
 from tests.evolution.cli.conftest import Evolve
 from tests.small_run import a_small_run
@@ -53,7 +53,7 @@ def test_init_where_nothing_can_be_written_says_so(tmp_path: Path, evolve: Evolv
 
 
 def test_a_seed_waits_in_the_store_for_the_engine(tmp_path: Path, evolve: Evolve):
-    paths = a_small_run(tmp_path / "runs")
+    paths = a_small_run(tmp_path / "runs", state=RunState.PAUSED)
     (tmp_path / "new.py").write_text(NEW_GENOME)
     words = ["seed", tmp_path / "new.py", "-m", "five\nlayers", "--parent", "g001-001"]
     said = evolve(*words, "--runs", tmp_path / "runs", "--json")
@@ -74,7 +74,7 @@ def test_a_seed_waits_in_the_store_for_the_engine(tmp_path: Path, evolve: Evolve
 
 
 def test_a_live_run_takes_a_seed_at_once(tmp_path: Path, evolve: Evolve):
-    paths = a_small_run(tmp_path / "runs")
+    paths = a_small_run(tmp_path / "runs", state=RunState.PAUSED)
     (tmp_path / "new.py").write_text(NEW_GENOME)
     with RunLock(paths.lock):
         said = evolve("seed", tmp_path / "new.py", "-m", "deep", "--runs", tmp_path / "runs")
@@ -96,7 +96,7 @@ def test_a_live_run_takes_a_seed_at_once(tmp_path: Path, evolve: Evolve):
 def test_a_bad_seed_is_refused_and_asks_nothing_of_the_run(
     text: str | bytes | None, idea: str, found: str, tmp_path: Path, evolve: Evolve
 ):
-    paths = a_small_run(tmp_path / "runs")
+    paths = a_small_run(tmp_path / "runs", state=RunState.PAUSED)
     if text is not None:
         (tmp_path / "new.py").write_bytes(text if isinstance(text, bytes) else text.encode())
     said = evolve("seed", tmp_path / "new.py", "-m", idea, "--runs", tmp_path / "runs")
@@ -108,7 +108,7 @@ def test_a_bad_seed_is_refused_and_asks_nothing_of_the_run(
 
 
 def test_a_seed_of_an_unknown_parent_is_refused(tmp_path: Path, evolve: Evolve):
-    a_small_run(tmp_path / "runs")
+    a_small_run(tmp_path / "runs", state=RunState.PAUSED)
     (tmp_path / "new.py").write_text(NEW_GENOME)
     words = ["seed", tmp_path / "new.py", "-m", "deep", "--parent", "g009-009"]
     said = evolve(*words, "--runs", tmp_path / "runs")
@@ -117,6 +117,14 @@ def test_a_seed_of_an_unknown_parent_is_refused(tmp_path: Path, evolve: Evolve):
 
 
 def test_a_run_that_belongs_to_someone_else_can_be_read(tmp_path: Path, evolve: Evolve):
-    paths = a_small_run(tmp_path / "runs")
+    paths = a_small_run(tmp_path / "runs", state=RunState.PAUSED)
     os.chmod(paths.database, 0o444)  # noqa: PTH101 - the mode is the point
     assert evolve("leaderboard", "--runs", tmp_path / "runs").code == 0
+
+
+def test_a_finished_run_takes_no_seed(tmp_path: Path, evolve: Evolve):
+    a_small_run(tmp_path / "runs", state=RunState.FINISHED)
+    (tmp_path / "new.py").write_text(NEW_GENOME)
+    said = evolve("seed", tmp_path / "new.py", "-m", "deep", "--runs", tmp_path / "runs")
+    assert said.code == 2
+    assert "is finished" in said.err
