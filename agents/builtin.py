@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 
-from agents.knob_moves import Surroundings, divisibility_breaks, moved, off_values
+from agents.knob_moves import Surroundings, divisibility_breaks, moved, off_values, turn_weight
 from agents.offspring import offspring_problem
 from agents.operator import Context, Proposal, Refusal
 from population import KnobValue, Origin, knobs, set_knobs
@@ -50,9 +50,12 @@ class KnobEdit:
 
     def _draw(self, around: Surroundings, context: Context) -> dict[str, KnobValue]:
         count = 2 if context.rng.random() < _SECOND_KNOB else 1
-        names = context.rng.permutation(sorted(around.knobs)).tolist()
+        names = sorted(around.knobs)
+        weights = [turn_weight(name, around.knobs[name]) for name in names]
+        shares = [weight / sum(weights) for weight in weights]
+        order = context.rng.choice(names, size=len(names), replace=False, p=shares).tolist()
         changes: dict[str, KnobValue] = {}
-        for name in names:  # a knob that cannot move leaves its turn to the next
+        for name in order:  # a knob that cannot move leaves its turn to the next
             value = moved(name, around, context.rng)
             if repr(value) != repr(around.knobs[name]):
                 changes[name] = value

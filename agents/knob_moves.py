@@ -188,6 +188,18 @@ def _text(name: str, value: KnobValue, around: Surroundings, rng: Generator) -> 
     return value
 
 
+def turn_weight(name: str, value: KnobValue) -> float:
+    """How often a knob is turned, against others: sizes and counts first, then rates.
+
+    Sizes and counts trade the quality of a step against its price, and a budget pays for both;
+    rates decide what a step is worth. The rest fine-tunes.
+    """
+    move = _move_of(name, value)
+    if move in (_size, _power, _count):
+        return 4.0
+    return 2.0 if move in (_rate, _cap) else 1.0
+
+
 _INT_TABLE: tuple[tuple[str, Move], ...] = (
     (r".*SEED.*|.*VERSION.*|VOCAB.*|.*SEQ_LEN.*|.*(?:EVERY|INTERVAL).*", _stay),
     (r"DEPTH|.*LAYERS?|N_LAYER|.*DEPTH", _count),

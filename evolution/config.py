@@ -65,7 +65,7 @@ class WorkerSettings(_Section):
 class BaselineSettings(_Section):
     """Repeats of the baseline, which tell the noise."""
 
-    repeats: Annotated[int, Field(ge=2, le=50)] = 4
+    repeats: Annotated[int, Field(ge=2, le=50)] = 3
 
 
 class PopulationSettings(_Section):
@@ -78,8 +78,8 @@ class PopulationSettings(_Section):
 class OperatorSettings(_Section):
     """How often each operator is asked, relative to the others."""
 
-    knob: _Weight = 0.30
-    structure: _Weight = 0.50
+    knob: _Weight = 0.35
+    structure: _Weight = 0.45
     merge: _Weight = 0.20
 
     @model_validator(mode="after")
@@ -101,7 +101,7 @@ class StoppingSettings(_Section):
 
     enabled: bool = True
     fraction: float = 0.25
-    p_better: _Share = 0.10
+    p_better: _Share = 0.15
     exempt: _Share = 0.10
 
     @field_validator("fraction")

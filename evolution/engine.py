@@ -44,7 +44,7 @@ HARNESS_ATTEMPTS = 3
 #: Turns of breeding in a row that made nothing, before the search gives up.
 BARREN_TURNS = 25
 #: Replicates of contenders, at most this share of the offspring trials.
-REPLICATE_SHARE = 0.2
+REPLICATE_SHARE = 0.1
 #: Longest wait for news from the workers, in seconds.
 POLL_SECONDS = 0.2
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import libcst as cst
 from numpy.random import Generator
 
-from agents.structure.syntax import atom, calls, children, is_setup
+from agents.structure.syntax import atom, calls, children, code, is_setup
 from agents.structure.tidy import without_unused
 
 Replacement = cst.CSTNode | cst.RemovalSentinel | cst.FlattenSentinel[cst.BaseStatement]
@@ -23,7 +23,7 @@ _NO_TRAINING = re.compile(
     r".*(?:mfu|flops|print|report|log_|summary|warm_?up_|compile|native|supported|device).*|warm_up"
 )
 _SCHEDULE = re.compile(r".*(?:lr|sched|rate|decay|momentum|warm|anneal).*")
-_OTHER_DEVICE = re.compile(r"""["'](?:cuda|mps)["']""")
+_OTHER_DEVICE = re.compile(r"""== ?["'](?:cuda|mps)["']|^\w*COMPILED?$""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,16 +163,23 @@ def _places_under(
     if _is_out_of_bounds(module, node):
         return
     yield Place(node, around)
+    elsewhere = None
+    if isinstance(node, cst.If | cst.IfExp) and is_for_another_device(node.test):
+        elsewhere = node.body
     for child in children(node):
-        yield from _places_under(module, child, (*around, node))
+        if child is not elsewhere:
+            yield from _places_under(module, child, (*around, node))
+
+
+def is_for_another_device(test: cst.BaseExpression) -> bool:
+    """True for conditions that hold on a GPU, or compiled, alone."""
+    return bool(_OTHER_DEVICE.search(code(test)))
 
 
 def _is_out_of_bounds(module: cst.Module, node: cst.CSTNode) -> bool:
     match node:
         case cst.FunctionDef(name=cst.Name(value=name)):
             return bool(_NO_TRAINING.fullmatch(name)) or calls(node) & _RULER_CALLS != set()
-        case cst.If(test=test) | cst.IfExp(test=test):
-            return bool(_OTHER_DEVICE.search(module.code_for_node(test)))
         case cst.ClassDef(bases=bases):  # its two halves must stay each other's derivative
             return any(module.code_for_node(base).endswith("Function") for base in bases)
         case cst.Annotation():

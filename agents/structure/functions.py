@@ -7,7 +7,7 @@ from typing import NamedTuple
 import libcst as cst
 from numpy.random import Generator
 
-from agents.structure.edit import Change, Edit, Place, places
+from agents.structure.edit import Change, Edit, Place, is_for_another_device, places
 from agents.structure.syntax import (
     argument,
     brief,
@@ -130,7 +130,9 @@ def _find_saturations(module: cst.Module, _rng: Generator) -> Iterator[Change]:
         if whole is not None:
             inside.add(id(whole.call))
         match place.around[-1]:  # `bound(x) if limit else x` goes whole
-            case cst.IfExp(orelse=orelse) as choice if same(orelse, inner):
+            case cst.IfExp(test=test, orelse=orelse) as choice if same(
+                orelse, inner
+            ) or is_for_another_device(test):
                 node = choice
         yield Change(f"no {brief(place.node)} in {place.where}", [(node, inner)])
 

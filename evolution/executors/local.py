@@ -105,7 +105,7 @@ class LocalExecutor:
         """Share of the budget used, 0 to 1, for each running trial id."""
         return {trial_id: attempt.progress for trial_id, attempt in self._running.items()}
 
-    def calibrate_baseline(self, device_class: str = "cpu", *, pair_count: int = 60) -> Calibration:
+    def calibrate_baseline(self, device_class: str = "cpu", *, pair_count: int = 40) -> Calibration:
         """Measure the baseline against itself; blocks some seconds. For ``set_yardstick``.
 
         Raises:

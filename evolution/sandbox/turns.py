@@ -11,7 +11,7 @@ from evolution.sandbox.box import Box, TrialOverError
 from evolution.sandbox.streams import count
 from evolution.sandbox.trainer import Trainer
 
-_WARM_UP = 3
+_WARM_UP = 2
 _FEWEST_PAIRS = 6
 _REFERENCE_STEPS = 10
 _MOST_BATCHES = 16

@@ -39,7 +39,7 @@ def test_a_run_ends_with_its_trials_and_a_confirmed_champion(paths):
             t for t in screens if t.status in (TrialStatus.COMPLETE, TrialStatus.STOPPED_EARLY)
         ]
         assert len(scored) == 6
-        assert len(store.trials(purpose=Purpose.BASELINE)) == 4
+        assert len(store.trials(purpose=Purpose.BASELINE)) == 3
         assert store.run().state is RunState.FINISHED
         verdict = store.verdicts()[0]
         assert verdict.is_confirmed

@@ -1,0 +1,63 @@
+"""What the built-in operators propose is trained for a few steps, in processes of its own."""
+
+import pytest
+from numpy.random import default_rng
+
+from agents import KnobEdit, Proposal, StructureEdit
+from population import canonical_hash, read_summary, set_knobs
+from tests.agents.parents import a_context
+
+TEN_STEPS = {"kind": "tokens", "amount": 10 * 16 * 64}
+
+# Once trained: what comes later in a row must not be seen earlier, whatever the weights.
+CAUSALITY = """
+if __name__ == "__main__":
+    model = build_model().eval()
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(torch.randn_like(p) * 0.1)
+        one = torch.randint(0, VOCAB_SIZE, (2, 64))
+        other = one.clone()
+        other[:, 40:] = torch.randint(0, VOCAB_SIZE, (2, 24))
+        gap = (model(one)[:, :40].float() - model(other)[:, :40].float()).abs().max().item()
+    print("causal" if gap < 1e-3 else f"LEAK {gap}")
+"""
+
+
+def proposals(operator, text, count, rng_seed=0):
+    rng = default_rng(rng_seed)
+    seen = set()
+    for _ in range(count):
+        proposal = operator.propose(a_context(text, seen=frozenset(seen), rng=rng))
+        if isinstance(proposal, Proposal):
+            seen.add(canonical_hash(proposal.genome))
+            yield proposal
+
+
+def trained(start_trainer, text):
+    """Whether ten steps end in a score, and the last line of what went wrong."""
+    code, out, err = start_trainer(text + CAUSALITY, budget=TEN_STEPS).end()
+    assert "LEAK" not in out, out
+    is_scored = code == 0 and read_summary(out.replace("causal\n", "")) is not None
+    return is_scored, err.strip().splitlines()[-1:]
+
+
+@pytest.mark.parametrize("operator", [KnobEdit(), StructureEdit()], ids=lambda o: o.name)
+def test_a_proposal_trains(operator, start_trainer, tiny_genome):
+    (proposal,) = proposals(operator, tiny_genome, 1)
+    is_scored, error = trained(start_trainer, proposal.genome.main)
+    assert is_scored, (proposal.hypothesis, error)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("operator", [KnobEdit(), StructureEdit()], ids=lambda o: o.name)
+def test_of_many_proposals_at_least_85_percent_train_and_none_sees_the_future(
+    operator, start_trainer, tiny_genome
+):
+    text = set_knobs(tiny_genome, {"DEPTH": 2, "HEAD_DIM": 32})  # short windows, two heads
+    made = list(proposals(operator, text, 60, rng_seed=1))
+    results = {p.hypothesis: trained(start_trainer, p.genome.main) for p in made}
+    crashes = {what: error for what, (is_scored, error) in results.items() if not is_scored}
+    print(f"{operator.name}: {len(crashes)} of {len(results)} crashed", crashes)  # noqa: T201
+    assert len(crashes) <= 0.15 * len(results), crashes

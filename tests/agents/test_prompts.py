@@ -1,0 +1,99 @@
+import re
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.prompts import (
+    cleaned,
+    fenced,
+    filled,
+    shown_fitness,
+    shown_genome,
+    shown_history,
+    shown_sigma,
+    standing,
+)
+from population import Fitness, Genome
+from tests.agents.parents import a_context
+
+
+@given(st.text())
+def test_a_fence_cannot_be_closed_from_inside(text):
+    first, *inside, last = fenced(text, "python").split("\n")
+    marks = first.removesuffix("python")
+    assert last == marks
+    assert all(marks not in line for line in inside)
+
+
+@given(st.text())
+def test_what_people_cannot_see_is_taken_out(text):
+    kept = cleaned(text)
+    assert all(
+        character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cf", "Cs")
+        for character in kept
+    )
+    assert cleaned(kept) == kept
+
+
+def test_escape_sequences_and_hidden_directions_are_taken_out():
+    assert cleaned("a\x1b[31mb\u202ec\u200bd\x00\ttab\n") == "a[31mbcd\ttab\n"
+
+
+@pytest.mark.parametrize(
+    ("mean", "sd", "shown"),
+    [
+        (1.565432, 0.0021, "1.5654 ± 0.0021"),
+        (1.565432, 0.00021, "1.56543 ± 0.00021"),
+        (1.565432, 0.021, "1.565 ± 0.021"),
+        (1.565432, 0.5, "1.565 ± 0.500"),
+        (1.565432, 0.0, "1.5654 ± 0.0000"),
+    ],
+)
+def test_fitness_is_shown_with_the_digits_its_error_justifies(mean, sd, shown):
+    assert shown_fitness(Fitness(mean, sd, 2)).startswith(shown)
+    assert "2 trials" in shown_fitness(Fitness(mean, sd, 2))
+
+
+def test_a_fitness_is_never_shown_with_two_decimals():
+    for exponent in range(-8, 3):
+        text = shown_fitness(Fitness(1.5, 10.0**exponent, 1))
+        assert not re.search(r"\d\.\d{2} ", text)
+
+
+def test_what_is_not_known_is_said_to_be_so():
+    assert shown_fitness(None) == shown_fitness(Fitness(None, 0.1, 0)) == "not scored yet"
+    assert shown_sigma(None) == "not known yet"
+    assert shown_sigma(0.002).startswith("0.0020")
+
+
+def test_history_is_bounded():
+    text = shown_history(["x" * 10_000, "a\nb\nc", *["line"] * 1000])
+    assert len(text) < 2000
+    assert "a b c" in text
+    assert shown_history([]) == "```\nnothing yet\n```"
+
+
+def test_holes_are_filled_once_and_all_of_them():
+    text = filled("program", program="{{program}} and {{sigma}}")
+    assert "{{program}} and {{sigma}}" in text
+    with pytest.raises(ValueError, match="holes"):
+        filled("program")
+    with pytest.raises(ValueError, match="holes"):
+        filled("contract", sigma="1")
+
+
+def test_every_file_of_a_genome_is_shown():
+    text = shown_genome(Genome({"train.py": "a = 1\n", "notes.txt": "```\n"}))
+    assert "`train.py`:\n\n```python\na = 1\n```" in text
+    assert "`notes.txt`:\n\n````\n```\n````" in text
+
+
+def test_standing_instructions_depend_on_the_run_alone():
+    one = standing("mutator", a_context(program="Be brave.", rng_seed=1))
+    other = standing(
+        "mutator", a_context("A = 1\n", program="Be brave.", history=["x"], rng_seed=2)
+    )
+    assert one == other
+    assert "Be brave." in one
