@@ -65,7 +65,7 @@ PROFILES: dict[str, dict[str, Any]] = {
         "score_bytes": 100_000,
         "slice_bytes": 16_000,
         "device": "cpu",
-        "budget": {"kind": "cpu", "amount": 10.0},
+        "budget": {"kind": "cpu", "amount": 9.0},
     },
     "gpu": {
         "source": "climbmix",

@@ -116,7 +116,7 @@ class VerdictSettings(_Section):
     """Champion against baseline: how many pairs, at which depths."""
 
     pairs: Annotated[int, Field(ge=2, le=100)] = 3
-    max_pairs: Annotated[int, Field(ge=2, le=100)] = 6
+    max_pairs: Annotated[int, Field(ge=2, le=100)] = 5
     depths: tuple[Annotated[float, Field(gt=0.0, le=16.0)], ...] = Field(
         default=(1.0, 1.5), strict=False
     )

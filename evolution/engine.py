@@ -46,7 +46,7 @@ BARREN_TURNS = 25
 #: Replicates of contenders, at most this share of the offspring trials.
 REPLICATE_SHARE = 0.1
 #: Longest wait for news from the workers, in seconds.
-POLL_SECONDS = 0.2
+POLL_SECONDS = 1.0
 
 
 class Ending(StrEnum):
