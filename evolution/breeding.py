@@ -4,6 +4,7 @@ Selection and variation of the textbook. Knows git and the store through `Branch
 nothing of trials and budgets.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,8 @@ from population import (
 
 #: Draws of operator and parents before a turn is given up; each refused draw is ordinary news.
 DRAWS = 12
+#: Genomes kept in memory: tens of kilobytes each, and a run of days breeds many.
+KEPT_GENOMES = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class Breeder:
         self._settings = settings
         self._clock = clock
         self._program = program
-        self._genomes: dict[str, Genome] = {}
+        self._read_genome = functools.lru_cache(KEPT_GENOMES)(branches.genome)
 
     def breed(
         self,
@@ -115,10 +118,8 @@ class Breeder:
         return self._commit(proposal, {v.sha: v for v in self._store.variants()})
 
     def genome(self, sha: str) -> Genome:
-        """A variant's files, read from git once."""
-        if sha not in self._genomes:
-            self._genomes[sha] = self._branches.genome(sha)
-        return self._genomes[sha]
+        """A variant's files; the latest ones are kept in memory."""
+        return self._read_genome(sha)
 
     def _draw_operator(self, rng: Generator) -> str:
         names = [name for name in self._weights if name in self._operators]

@@ -12,7 +12,7 @@ from dataclasses import replace
 from evolution.executors.attempt import Attempt
 from evolution.executors.orphans import sweep_orphans
 from evolution.executors.outcomes import harness_failure
-from evolution.executors.protocol import Event, Finished, Job, Started
+from evolution.executors.protocol import Event, Finished, Job, Reported, Started
 from evolution.executors.site import Limits, Site, Slot, job_spec, memory_mb
 from evolution.sandbox.spec import Spec
 from population import Budget, BudgetKind, Calibration, Conditions, EvolveError
@@ -80,16 +80,21 @@ class LocalExecutor:
         self._events.append(Started(job.trial_id, job.attempt, slot, attempt.pid))
 
     def poll(self, timeout_seconds: float) -> list[Event]:
-        """What has happened since the last call; waits at most ``timeout_seconds`` for news."""
+        """What has happened since the last call; waits at most ``timeout_seconds`` for news.
+
+        Points of curves are no news that anyone waits for: they come along with the next.
+        """
         deadline = time.monotonic() + timeout_seconds
         while True:
-            left = 0.0 if self._events else max(0.0, deadline - time.monotonic())
+            has_news = any(not isinstance(event, Reported) for event in self._events)
+            left = 0.0 if has_news else max(0.0, deadline - time.monotonic())
             for key, _ in self._selector.select(min([left, *self._patience()])):
                 assert isinstance(key.fileobj, Attempt)
                 self._read(key.fileobj)
             for attempt in self._running.values():
                 attempt.enforce_stop()
-            if self._events or time.monotonic() >= deadline:
+            has_news = any(not isinstance(event, Reported) for event in self._events)
+            if has_news or time.monotonic() >= deadline:
                 events, self._events = self._events, []
                 return events
 
