@@ -27,7 +27,7 @@ class ConfigError(EvolveError):
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class RunSettings(_Section):
@@ -161,6 +161,11 @@ class EvolutionConfig(_Section):
                 f"There is no settings file {path}. A run needs one. "
                 "Write it with `evolve init`, or name yours with --config."
             ) from None
+        except PermissionError:
+            raise ConfigError(
+                f"{path} may not be read. A run needs its settings. Give yourself the right to, or "
+                "name another file with --config."
+            ) from None
         except IsADirectoryError:
             raise ConfigError(
                 f"{path} is a folder. A TOML file of settings is needed. Name the file in it."
@@ -170,6 +175,14 @@ class EvolutionConfig(_Section):
                 f"{path} is not valid TOML: {error}. Settings are lines such as `trials = 24` "
                 "under a heading such as `[limits]`. Mend the line and try again."
             ) from None
+        run = settings.get("run")
+        if isinstance(run, dict) and isinstance(run.get("data"), list):  # beside the settings
+            run["data"] = [
+                str((path.parent / Path(name).expanduser()).resolve())
+                if isinstance(name, str)
+                else name
+                for name in run["data"]
+            ]
         return cls.from_mapping(settings, overrides, source=str(path))
 
     @classmethod
@@ -186,7 +199,8 @@ class EvolutionConfig(_Section):
         }
         for dotted, value in (overrides or {}).items():
             section, _, key = dotted.partition(".")
-            merged.setdefault(section, {})[key] = value
+            if isinstance(merged.setdefault(section, {}), dict):  # else the check below says so
+                merged[section][key] = value
         try:
             return cls.model_validate(merged)
         except ValidationError as error:

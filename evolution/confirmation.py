@@ -4,10 +4,9 @@ Decides which verdict runs are needed next and what they say, from the store alo
 resumes anywhere. The statistics live in `racing`.
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-
-from numpy.random import Generator
 
 from evolution.config import VerdictSettings
 from evolution.noise import Posterior
@@ -16,6 +15,7 @@ from population import (
     Budget,
     Calibration,
     Conditions,
+    FailureClass,
     Purpose,
     RungVerdict,
     Store,
@@ -78,7 +78,7 @@ class Confirmation:
         self._store.set_fact(CLAIM, {"label": label, "champion": champion})
         return Claim(label, champion)
 
-    def queue_next(self, claim: Claim, posterior: Posterior, rng: Generator) -> list[Trial]:
+    def queue_next(self, claim: Claim, posterior: Posterior) -> list[Trial]:
         """Queue the pairs that the verdict still needs; none if all are there or under way."""
         if claim.champion is None:
             return []
@@ -90,7 +90,7 @@ class Confirmation:
             if missing <= 0 and self._wants_more(claim, depth, posterior):
                 missing = 1
             for number in range(len(pairs) + 1, len(pairs) + 1 + missing):
-                queued += self._queue_pair(claim, claim.champion, depth, number, rng)
+                queued += self._queue_pair(claim, claim.champion, depth, number)
         return queued
 
     def judge(self, claim: Claim, posterior: Posterior) -> Verdict:
@@ -114,6 +114,7 @@ class Confirmation:
             if (other.pair or "").rsplit(":", 1)[0] == label
             and other.outcome is not None
             and other.outcome.calibration is not None
+            and not other.outcome.is_suspect
         )
 
     def _rungs(self, claim: Claim, posterior: Posterior) -> list[RungVerdict]:
@@ -123,6 +124,7 @@ class Confirmation:
         scores = [
             (_score(pair.get(self._baseline)), _score(pair.get(claim.champion)))
             for pair in self._pairs(claim, depth).values()
+            if not any(_failed_by_our_fault(trial) for trial in pair.values())
         ]
         return judge_rung(
             depth,
@@ -165,23 +167,36 @@ class Confirmation:
                 queued.append(self._queue(sha, half.conditions, label))
         return queued
 
-    def _queue_pair(
-        self, claim: Claim, champion: str, depth: float, number: int, rng: Generator
-    ) -> list[Trial]:
+    def _queue_pair(self, claim: Claim, champion: str, depth: float, number: int) -> list[Trial]:
         """Both runs of a pair under one seed."""
+        label = f"{claim.label}:{depth:g}:{number}"
         conditions = Conditions(
             budget=self._budget,
-            rng_seed=int(rng.integers(2**31)),
+            rng_seed=trial_seed(self._store.run().rng_seed, label),
             depth_scale=depth,
             device_class=self._device_class,
         )
-        label = f"{claim.label}:{depth:g}:{number}"
         return [self._queue(sha, conditions, label) for sha in (self._baseline, champion)]
 
     def _queue(self, sha: str, conditions: Conditions, label: str) -> Trial:
         return self._store.queue_trial(
             sha, purpose=Purpose.VERDICT, conditions=conditions, pair=label, at=self._clock()
         )
+
+
+def trial_seed(run_seed: int, label: str) -> int:
+    """The seed of a trial: a function of the run's seed and the trial's own label.
+
+    Not drawn from the run's generator: an engine killed between queueing a trial and keeping the
+    generator's state would give the next trial the same seed again.
+    """
+    digest = hashlib.sha256(f"{run_seed} {label}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def _failed_by_our_fault(trial: Trial) -> bool:
+    failure = trial.outcome.failure if trial.outcome is not None else None
+    return failure is not None and failure.kind is FailureClass.HARNESS
 
 
 def _score(trial: Trial | None) -> float | None:

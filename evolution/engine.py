@@ -6,6 +6,7 @@ trials stopped and gains judged lives in `breeding`, `belief`, `stopping` and `c
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, cast
@@ -16,12 +17,13 @@ from agents import Operator
 from evolution.accounts import Accounts
 from evolution.belief import believe
 from evolution.breeding import Breeder, Offspring
-from evolution.confirmation import Confirmation
+from evolution.confirmation import Confirmation, trial_seed
 from evolution.executors.protocol import Event, Executor, Finished, SnapshotTaken, Started
 from evolution.jobs import Jobs
 from evolution.noise import Posterior
 from evolution.racing import contender
 from evolution.requests import take_seed
+from evolution.selection import HallOfFame
 from evolution.stopping import decide
 from evolution.story import Story
 from evolution.workspace import Workspace
@@ -37,16 +39,25 @@ from population import (
     TrialStatus,
     Variant,
 )
+from population.errors import EvolveError
 from population.records import Json
 
 #: Attempts at a trial that fails by our own fault, before it is recorded as failed.
 HARNESS_ATTEMPTS = 3
+#: So many such failures in a row, of more than one trial, mean that the machine is at fault.
+FAULTS_IN_A_ROW = 4
 #: Turns of breeding in a row that made nothing, before the search gives up.
 BARREN_TURNS = 25
 #: Replicates of contenders, at most this share of the offspring trials.
 REPLICATE_SHARE = 0.1
 #: Longest wait for news from the workers, in seconds.
 POLL_SECONDS = 1.0
+
+
+class EngineError(EvolveError):
+    """The sitting cannot go on; the run can, once the cause is mended."""
+
+    exit_code = 1
 
 
 class Ending(StrEnum):
@@ -120,7 +131,10 @@ class Engine:
             measure_baseline=measure_baseline,
         )
         self._posterior: Posterior | None = None
+        self._hall_of_fame = HallOfFame(1)
         self._barren_turns = 0
+        self._faults: Counter[int] = Counter()
+        self._faults_in_a_row: list[int] = []
         self._is_draining = False
         self._must_stop = False
 
@@ -147,7 +161,10 @@ class Engine:
     def step(self) -> None:
         """Give every free worker the trial worth most, then take in what has happened."""
         self._hear_requests()
-        while self._executor.free_slots() > 0 and (trial := self._next_trial()) is not None:
+        for _ in range(self._executor.free_slots()):
+            trial = self._next_trial()
+            if trial is None:
+                break
             self._start(trial)
         for event in self._executor.poll(POLL_SECONDS):
             self._take(event)
@@ -192,7 +209,8 @@ class Engine:
             rng=self._rng,
         )
         if not isinstance(bred, Offspring):
-            self._barren_turns += 1
+            # While something trains, its result may yet give the operators new ground.
+            self._barren_turns += not self._store.trials(status=TrialStatus.RUNNING)
             self._story.no_offspring(bred)
             return None
         self._barren_turns = 0
@@ -216,16 +234,26 @@ class Engine:
         """What the claim under trial still needs; the champion is put forward first."""
         claim = self._confirmation.claim()
         if claim is None:
-            if self._store.verdicts():
+            if self._is_judged():
                 return []
             claim = self._confirmation.put_forward(self._belief())
             self._story.tell("claim", label=claim.label, champion=claim.champion)
-        queued = self._confirmation.queue_next(claim, self._belief(), self._rng)
+        queued = self._confirmation.queue_next(claim, self._belief())
         if queued:
             self._decided(
                 "verdict_pairs", {"label": claim.label, "trials": [trial.id for trial in queued]}
             )
         return queued
+
+    def _is_judged(self) -> bool:
+        """True if nothing was learnt since the last verdict."""
+        verdicts = self._store.verdicts()
+        ended = [
+            trial.finished_at
+            for trial in self._store.trials()
+            if trial.purpose is not Purpose.VERDICT and trial.finished_at is not None
+        ]
+        return bool(verdicts) and max(ended, default=0.0) <= verdicts[-1].created_at
 
     def _reason_to_end(self) -> str | None:
         if self._barren_turns >= BARREN_TURNS:
@@ -250,9 +278,10 @@ class Engine:
     # --- starting ------------------------------------------------------------------------------
 
     def _queue(self, variant: Variant, purpose: Purpose) -> Trial:
+        number = len(self._store.trials()) + 1
         conditions = Conditions(
             budget=self._budget,
-            rng_seed=int(self._rng.integers(2**31)),
+            rng_seed=trial_seed(self._store.run().rng_seed, f"trial {number}"),
             device_class=self._device_class,
         )
         return self._store.queue_trial(
@@ -313,29 +342,62 @@ class Engine:
         return [int(p["trial"]) for p in payloads if isinstance(p, dict) and p["exempt"]]
 
     def _finish(self, event: Finished) -> None:
-        failure = event.outcome.failure
-        is_ours = failure is not None and failure.kind is FailureClass.HARNESS
-        if failure is not None and is_ours and event.attempt < HARNESS_ATTEMPTS:
-            self._store.requeue_trial(event.trial_id, failure.message)
-            self._story.tell("trial_requeued", trial=event.trial_id, reason=failure.message)
+        if self._is_tried_again(event):
             return
         now = self._clock()
         if not self._store.finish_trial(event.trial_id, event.attempt, event.outcome, at=now):
             return
         trial = self._store.trial(event.trial_id)
-        self._keep_calibration(event.outcome)
+        variant = self._store.variant(trial.variant)
+        if trial.purpose is not Purpose.VERDICT:  # a verdict reads its own from its trials
+            self._keep_calibration(variant, event.outcome)
         self._update_fitness()
         self._accounts.save()
-        self._story.finished(trial, self._store.variant(trial.variant), event.outcome)
+        self._story.finished(trial, variant, event.outcome)
+        self._check_baseline()
 
-    def _keep_calibration(self, outcome: Outcome) -> None:
-        calibration = outcome.calibration
-        if calibration is None or calibration.depth_scale != 1.0:
-            return  # deeper ones belong to their verdict, which reads them from its trials
+    def _is_tried_again(self, event: Finished) -> bool:
+        """Requeue a trial that failed by our own fault; give up on the sitting if all do."""
+        failure = event.outcome.failure
+        if failure is None or failure.kind is not FailureClass.HARNESS:
+            self._faults_in_a_row.clear()
+            return False
+        self._faults_in_a_row.append(event.trial_id)
+        self._faults[event.trial_id] += 1
+        may_try = self._faults[event.trial_id] < HARNESS_ATTEMPTS
+        row = self._faults_in_a_row
+        is_hopeless = len(row) >= FAULTS_IN_A_ROW and len(set(row)) > 1
+        if not (may_try or is_hopeless):
+            return False
+        self._store.requeue_trial(event.trial_id, failure.message)
+        self._story.tell("trial_requeued", trial=event.trial_id, reason=failure.message)
+        if is_hopeless:
+            raise EngineError(
+                f"The last {len(row)} trials failed by no fault of their genomes, the latest with: "
+                f"{failure.message}. Workers need room on the disk, memory, and the "
+                f"prepared data. Mend that, then `evolve resume {self._workspace.name}`."
+            )
+        return True
+
+    def _check_baseline(self) -> None:
+        """Without a single score of the baseline there is nothing to compare with."""
+        repeats = self._store.trials(purpose=Purpose.BASELINE)
+        if any(not t.status.is_final or t.outcome is None for t in repeats):
+            return
+        if repeats and all(t.outcome is not None and t.outcome.val_bpb is None for t in repeats):
+            failure = repeats[-1].outcome.failure if repeats[-1].outcome is not None else None
+            reason = failure.message if failure is not None else "no score"
+            raise EngineError(
+                f"None of {len(repeats)} runs of the baseline gave a score, the last: {reason}. "
+                "A search needs a baseline that trains. Run its train.py alone, mend it, and start "
+                f"a new run; the logs are in {self._workspace.paths.logs}."
+            )
+
+    def _keep_calibration(self, variant: Variant, outcome: Outcome) -> None:
         if outcome.is_suspect:
-            self._store.drop_calibrations(calibration.genome_hash, calibration.device_class)
-        else:
-            self._store.add_calibration(calibration)
+            self._store.drop_calibrations(variant.genome_hash, self._device_class)
+        elif outcome.calibration is not None:
+            self._store.add_calibration(outcome.calibration)
 
     def _belief(self) -> Posterior:
         """The posterior over all that is known; computed again after each finished trial."""
@@ -343,8 +405,8 @@ class Engine:
             self._posterior = believe(self._store, stop_fraction=self._config.stopping.fraction)
         return self._posterior
 
-    def _update_fitness(self) -> None:
-        """Store every fitness that moved, and write it beside its commit."""
+    def _update_fitness(self, *, everywhere: bool = False) -> None:
+        """Store every fitness that moved, and write it beside its commit, or beside every one."""
         self._posterior = None
         posterior = self._belief()
         known = self._store.fitnesses()
@@ -357,12 +419,14 @@ class Engine:
         self._workspace.branches.notes(
             {
                 sha: f"val_bpb {fitness}, {fitness.trial_count} trials, reported"
-                for sha, fitness in moved.items()
+                for sha, fitness in (now if everywhere else moved).items()
                 if fitness.is_scored
             }
         )
-        best = self._store.variant(next(iter(self._store.fitnesses())))
-        self._workspace.branches.point_head(run=self._workspace.name, name=best.name)
+        self._hall_of_fame.update(list(now.items()))
+        for sha, _ in self._hall_of_fame.best():  # plain `git log` tells the best one's story
+            name = self._store.variant(sha).name
+            self._workspace.branches.point_head(run=self._workspace.name, name=name)
 
     # --- beginning and ending ------------------------------------------------------------------
 
@@ -386,6 +450,8 @@ class Engine:
             if variant.sha not in tried:
                 self._queue(variant, Purpose.SCREEN)
         self._decided("begin", {"sitting_began": self._clock()})
+        if any(t.outcome is not None and t.outcome.val_bpb is not None for t in known):
+            self._update_fitness(everywhere=True)  # it was killed before it could, perhaps
 
     def _requeue_running(self, reason: str) -> None:
         for lease in self._store.running():
@@ -393,10 +459,13 @@ class Engine:
             self._story.tell("trial_requeued", trial=lease.trial.id, reason=reason)
 
     def _end(self) -> Ending:
-        self._hear_requests()  # a seed handed in at the very end waits in the queue, not nowhere
         asked = self._must_stop or self._is_draining
-        ending = Ending.PAUSED if asked else Ending.FINISHED
         self._store.update_run(state=RunState.PAUSED if asked else RunState.FINISHED)
+        self._hear_requests()  # from here on `evolve seed` refuses; what came before waits queued
+        asked = asked or bool(self._store.trials(status=TrialStatus.QUEUED))
+        ending = Ending.PAUSED if asked else Ending.FINISHED
+        if asked:
+            self._store.update_run(state=RunState.PAUSED)
         reason = "asked to end" if asked else self._reason_to_end()
         self._story.tell("engine_ended", ending=ending.value, reason=reason)
         self._workspace.branches.pack()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from evolution.breeding import Breeder
-from population import MAIN, Genome, Request, Store, Variant, contract_problems
+from population import MAIN, Genome, Request, Store, StoreError, Variant, contract_problems
 
 
 def take_seed(request: Request, store: Store, breeder: Breeder) -> tuple[str, Variant | None]:
@@ -26,7 +26,10 @@ def take_seed(request: Request, store: Store, breeder: Breeder) -> tuple[str, Va
     if problems:
         first = problems[0]
         return f"refused: line {first.line} breaks {first.rule}: {first.message}", None
-    parent = store.variant(str(payload.get("parent") or store.run().baseline))
+    try:
+        parent = store.variant(str(payload.get("parent") or store.run().baseline))
+    except StoreError as error:
+        return f"refused: {error}", None
     variant = breeder.adopt(genome, idea=str(payload["idea"]), parent=parent)
     if store.trials(variant=variant.sha):
         return f"refused: {variant.name} is the same genome", None

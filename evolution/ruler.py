@@ -77,7 +77,7 @@ class Ruler:
                 f"The ruler {path} cannot be read: {error.strerror or error}. A run needs its own "
                 "copy of prepare.py. Put it back, or start a new run."
             ) from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise RulerError(
                 f"The ruler {path} does not load: {type(error).__name__}: {error}. A run needs a "
                 "prepare.py that can be imported. Mend it, or take the one that evolve ships."
@@ -156,6 +156,11 @@ class Ruler:
             return getattr(self._module, function)(*arguments, **options)
         except self._module.PrepareError as error:
             raise RulerError(str(error)) from error
+        except (OSError, UnicodeError) as error:
+            raise RulerError(
+                f"The data cannot be prepared or read: {error}. Readable UTF-8 text and room in "
+                "the cache are needed. Mend that and try again."
+            ) from error
 
 
 class _Text(InspectLoader):

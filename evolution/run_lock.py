@@ -1,5 +1,6 @@
 """RunLock: one engine a run. The kernel drops the lock when its owner dies, however it dies."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -29,7 +30,13 @@ class RunLock:
         self._descriptor: int | None = None
 
     def __enter__(self) -> "RunLock":
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise RunLockedError(
+                f"The lock {self._path} cannot be taken: {error.strerror}. An engine must "
+                "write in the run's folder. Give yourself the right to, or make room; try again."
+            ) from error
         if not _acquire(descriptor):
             owner = _owner(descriptor)
             os.close(descriptor)
@@ -38,9 +45,10 @@ class RunLock:
                 "may work on a run. Wait for it, watch it with `evolve status`, or start another "
                 "with `evolve run --name OTHER`."
             ) from None
-        os.ftruncate(descriptor, 0)
         text = json.dumps({"pid": os.getpid(), "host": socket.gethostname()})
-        os.pwrite(descriptor, text.encode(), 0)
+        with contextlib.suppress(OSError):  # on a full disk the owner goes unnamed; it holds
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, text.encode(), 0)
         self._descriptor = descriptor
         return self
 

@@ -1,6 +1,7 @@
 """A sitting: the engine of an open run, with the workers of this machine and its operators."""
 
 import hashlib
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -69,11 +70,19 @@ def machine_slots(workspace: Workspace) -> tuple[list[Slot], str]:
     other kinds train on processor cores.
     """
     asked = workspace.config.workers.count
-    gpus = gpu_names() if workspace.profile.budget.kind is BudgetKind.WALL else []
-    if not gpus:
+    gpus = gpu_names() if workspace.budget.kind is BudgetKind.WALL else []
+    if not gpus or not visible_devices(len(gpus)):
         return cpu_slots(asked or None), "cpu"
-    devices = [str(index) for index in range(min(asked or len(gpus), len(gpus)))]
-    return gpu_slots(devices), gpus[0]
+    devices = visible_devices(len(gpus))
+    return gpu_slots(devices[: asked or len(devices)]), gpus[0]
+
+
+def visible_devices(gpu_count: int) -> list[str]:
+    """GPUs this process may use, as ``CUDA_VISIBLE_DEVICES`` calls them; all if it is not set."""
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if allowed is None:
+        return [str(index) for index in range(gpu_count)]
+    return [device.strip() for device in allowed.split(",") if device.strip() not in ("", "-1")]
 
 
 def gpu_names() -> list[str]:

@@ -5,7 +5,6 @@ the search.
 """
 
 import contextlib
-import dataclasses
 import shutil
 import tempfile
 import time
@@ -26,6 +25,7 @@ from population import (
     MAIN,
     Branches,
     Budget,
+    BudgetKind,
     Genome,
     Origin,
     RunPaths,
@@ -40,10 +40,13 @@ from population import (
 )
 from population.errors import EvolveError
 from population.paths import check_run_name
+from population.plumbing import git_executable
 
 #: Free space a new run needs: database, repository, scratch and logs of a first evening.
 DISK_FLOOR_MB = 300
 BASELINE_NAME = "g000-000"
+#: The store's fact that holds the training budget of one trial.
+BUDGET = "budget"
 
 
 class WorkspaceError(EvolveError):
@@ -52,23 +55,22 @@ class WorkspaceError(EvolveError):
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """An open run: one engine's, until its context ends."""
+    """An open run: one engine's, until its context ends.
+
+    ``budget`` is that of one trial, as it was when the run began: settings and ruler may have
+    changed since, and scores of different budgets cannot be compared.
+    """
 
     paths: RunPaths
     config: EvolutionConfig
     profile: Profile
+    budget: Budget
     store: Store
     branches: Branches
     events: EventLog
     ruler: Ruler
     data: PreparedData
     baseline: Genome
-
-    @property
-    def budget(self) -> Budget:
-        """Training budget of one trial: the profile's, unless the settings name another."""
-        own = self.config.run.budget
-        return dataclasses.replace(self.profile.budget, amount=own) if own else self.profile.budget
 
     @property
     def name(self) -> str:
@@ -109,6 +111,7 @@ def create_run(
     """
     profile = load_profile(config.run.profile)
     name = _usable_name(runs, name, profile.name)
+    git_executable()
     _check_disk(runs)
     genome = _baseline_genome(project, profile)
     ruler_path = _project_file(project, "prepare.py")
@@ -125,7 +128,8 @@ def create_run(
         paths.settings.write_text(config.as_toml(), encoding="utf-8")
         paths.logs.mkdir(exist_ok=True)
         paths.events.touch()
-        _first_rows(paths, name, config, ruler, data, genome)
+        budget = _budget(config, ruler, profile)
+        _first_rows(paths, name, config, ruler, data, genome, budget)
         draft.chmod(0o755)
         _publish(draft, runs / name)
     except BaseException as error:
@@ -176,6 +180,11 @@ def open_run(paths: RunPaths, *, report: Report = _silent) -> Iterator[Workspace
                 "data cannot be compared. Bring the old data back, or start a new run."
             )
         ruler.check(data.path, record.data_hash)
+        if not paths.program.is_file():
+            raise WorkspaceError(
+                f"The run has no {paths.program}. It began with one, and the operators read it. "
+                "Put it back, or start a new run."
+            )
         if record.baseline is None:
             raise WorkspaceError(
                 f"The run {paths.root.name!r} has no baseline: it was not made whole. "
@@ -189,6 +198,7 @@ def open_run(paths: RunPaths, *, report: Report = _silent) -> Iterator[Workspace
                 paths=paths,
                 config=config,
                 profile=profile,
+                budget=_frozen_budget(store, profile),
                 store=store,
                 branches=branches,
                 events=events,
@@ -249,6 +259,11 @@ def _baseline_genome(project: Path | None, profile: Profile) -> Genome:
     source = _project_file(project, MAIN)
     try:
         text = source.read_text(encoding="utf-8")
+    except OSError as error:
+        raise WorkspaceError(
+            f"{source} cannot be read: {error.strerror}. A run starts from its genome. Give "
+            "yourself the right to read it, and try again."
+        ) from error
     except UnicodeDecodeError as error:
         raise WorkspaceError(
             f"{source} is not UTF-8 text: {error}. A genome is a Python file. Save it as UTF-8."
@@ -272,6 +287,7 @@ def _first_rows(
     ruler: Ruler,
     data: PreparedData,
     genome: Genome,
+    budget: Budget,
 ) -> None:
     """Repository with the baseline's commit, database with its row."""
     now = time.time()
@@ -303,6 +319,21 @@ def _first_rows(
     )
     with Store.create(paths.database, record) as store:
         store.add_variant(variant)
+        store.set_fact(BUDGET, {"kind": budget.kind.value, "amount": budget.amount})
+
+
+def _budget(config: EvolutionConfig, ruler: Ruler, profile: Profile) -> Budget:
+    """The settings' budget, or else the one that the run's own ruler gives the profile."""
+    facts = ruler.profile_facts(profile.name)["budget"]
+    amount = config.run.budget or float(facts["amount"])
+    return Budget(BudgetKind(facts["kind"]), amount)
+
+
+def _frozen_budget(store: Store, profile: Profile) -> Budget:
+    fact = store.fact(BUDGET)
+    if not isinstance(fact, dict):
+        return profile.budget
+    return Budget(BudgetKind(str(fact["kind"])), float(str(fact["amount"])))
 
 
 def _publish(draft: Path, target: Path) -> None:

@@ -79,6 +79,7 @@ def git(
         check=False,
         cwd=folder or repository,
         env=inherited | ENVIRONMENT | place,
+        start_new_session=True,  # Ctrl-C is for the engine, which lets git finish
     )
     if done.returncode not in accept:
         said = done.stderr.decode(errors="replace")

@@ -68,7 +68,8 @@ def run(  # noqa: PLR0917 - typer passes them by name
 
     overrides = {
         "run.profile": profile,
-        "limits.trials": trials,
+        # Hours that were asked for are not cut short by the default number of trials.
+        "limits.trials": 0 if hours and trials is None else trials,
         "limits.hours": hours,
         "workers.count": workers,
         "run.rng_seed": rng_seed,

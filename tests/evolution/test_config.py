@@ -58,6 +58,18 @@ def test_a_missing_settings_file_is_refused(tmp_path, make):
         EvolutionConfig.load(path)
 
 
+def test_data_named_in_the_settings_lie_beside_them(tmp_path):
+    path = tmp_path / "evolve.toml"
+    path.write_text('[run]\ndata = ["essays.txt"]\n')
+    assert EvolutionConfig.load(path).run.data == (str(tmp_path / "essays.txt"),)
+
+
+@pytest.mark.parametrize("settings", [{"run": 5}, {"limits": {"hours": float("inf")}}])
+def test_odd_settings_with_overrides_are_refused_in_words(settings):
+    with pytest.raises(ConfigError):
+        EvolutionConfig.from_mapping(settings, {"run.profile": "tiny"})
+
+
 def test_overrides_lie_over_the_file():
     config = EvolutionConfig.from_mapping(
         {"limits": {"trials": 5, "hours": 2.0}}, {"limits.trials": 7, "run.profile": "tiny"}

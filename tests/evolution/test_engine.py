@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 
 from agents import Proposal, Refusal
-from evolution.engine import BARREN_TURNS, Ending
+from evolution.engine import BARREN_TURNS, Ending, EngineError
 from evolution.events import read_events
 from evolution.executors import Finished, ScriptedExecutor
 from population import (
@@ -121,7 +121,7 @@ def test_operators_without_ideas_end_the_search(tmp_path):
     with finished(paths, operators={"knob": Silent()}) as store:
         assert len(store.variants()) == 1
     events = list(read_events(paths.events))
-    assert sum(e.kind == "no_offspring" for e in events) == BARREN_TURNS
+    assert sum(e.kind == "no_offspring" for e in events) >= BARREN_TURNS
     assert "nothing new" in events[-1].payload["reason"]
 
 
@@ -163,13 +163,53 @@ def test_a_fault_of_ours_is_tried_again_and_not_charged_to_the_variant(tmp_path)
 
 def test_a_fault_of_ours_that_stays_ends_the_trial(tmp_path):
     def script(job):
-        return crash(FailureClass.HARNESS, "no room") if truth(job) != 2.0 else world(job)
+        return crash(FailureClass.HARNESS, "no room") if job.trial_id == 4 else world(job)
 
     paths = a_run(tmp_path, limits__trials=1)
     with finished(paths, ScriptedExecutor(script)) as store:
         failed = store.trials(purpose=Purpose.SCREEN)[0]
         assert failed.attempt == 3
         assert failed.outcome.failure.kind is FailureClass.HARNESS
+
+
+def test_faults_of_ours_in_a_row_end_the_sitting_and_lose_no_trial(tmp_path):
+    paths = a_run(tmp_path)
+    broken = ScriptedExecutor(lambda _: crash(FailureClass.HARNESS, "no room"), slot_count=2)
+    with an_engine(paths, broken) as (engine, workspace, _):
+        with pytest.raises(EngineError, match=r"no room.*evolve resume night") as error:
+            engine.run()
+        assert error.value.exit_code == 1
+        assert not any(t.status.is_final for t in workspace.store.trials())
+    with finished(paths) as store:
+        assert all(t.outcome.failure is None for t in store.trials())
+
+
+def test_a_baseline_that_never_scores_ends_the_run_with_its_reason(tmp_path):
+    paths = a_run(tmp_path)
+    executor = ScriptedExecutor(lambda _: crash(FailureClass.ERROR, "KeyError: 'width'"))
+    with (
+        an_engine(paths, executor) as (engine, _, _),
+        pytest.raises(EngineError, match="KeyError: 'width'"),
+    ):
+        engine.run()
+
+
+def test_no_two_trials_but_the_partners_of_a_pair_share_a_seed(paths):
+    with finished(paths) as store:
+        labels = [(t.conditions.rng_seed, t.pair or t.id) for t in store.trials()]
+        assert len({seed for seed, _ in labels}) == len({label for _, label in labels})
+
+
+def test_fitness_that_was_not_stored_when_the_engine_died_is_stored_at_resume(paths):
+    with an_engine(paths) as (engine, workspace, _):
+        engine._update_fitness = lambda **_: None  # killed just before it, every time
+        engine.run()
+        assert not any(f.is_scored for f in workspace.store.fitnesses().values())
+    with an_engine(paths) as (engine, workspace, _):
+        engine.run()
+        for sha, fitness in workspace.store.fitnesses().items():
+            assert not fitness.is_scored or workspace.branches.read_note(sha)
+        assert any(f.is_scored for f in workspace.store.fitnesses().values())
 
 
 def test_a_drained_engine_finishes_what_runs_and_a_later_one_goes_on(paths):
