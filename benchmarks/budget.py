@@ -10,7 +10,7 @@ Two questions, each beside a busy process that comes and goes on every core (see
    Reported: sd of the work granted, and its bias against whole quiet trainings: their mean
    CPU-seconds per token, start-up and evaluation taken out, genome and baseline in turn.
 
-    python benchmarks/budget.py --repeats 12 --seconds 10 --json budget.json
+    python benchmarks/budget.py --repeats 12 --json budget.json
 """
 
 import argparse
@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 
 from evolution.config import EvolutionConfig, usable_cores
-from evolution.executors import Finished, Job, LocalExecutor, cpu_slots
+from evolution.executors import Finished, Job, LocalExecutor, Slot
 from evolution.sandbox.environment import trainer_environment
 from evolution.sitting import local_executor
 from evolution.workspace import Workspace, create_run, open_run
@@ -44,7 +44,6 @@ GENOMES: dict[str, dict[str, KnobValue]] = {
 }
 #: Quiet trainings, in batches of 1024 tokens: what the longer costs more is training alone.
 QUIET_BATCHES = (10, 60)
-QUIET_REPEATS = 3
 
 
 def spin(cpu: int, seed: int) -> None:
@@ -87,7 +86,7 @@ def train(executor: LocalExecutor, job: Job) -> Outcome:
                 return event.outcome
 
 
-def train_for_seconds(workspace: Workspace, seconds: float, seed: int) -> float:
+def train_for_seconds(workspace: Workspace, seconds: float, seed: int, core: int) -> float:
     """One run of the baseline under plain CPU-seconds, without a harness."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -101,7 +100,7 @@ def train_for_seconds(workspace: Workspace, seconds: float, seed: int) -> float:
         environment = trainer_environment("benchmark/0", folder)
         environment["EVORESEARCH_CONDITIONS"] = json.dumps(conditions)
         done = subprocess.run(
-            ["taskset", "-c", str(usable_cores()[0]), sys.executable, "train.py"],
+            ["taskset", "-c", str(core), sys.executable, "train.py"],
             cwd=folder,
             env=environment,
             capture_output=True,
@@ -113,7 +112,13 @@ def train_for_seconds(workspace: Workspace, seconds: float, seed: int) -> float:
 
 
 def score_arms(
-    workspace: Workspace, executor: LocalExecutor, *, seconds: float, tokens: int, repeats: int
+    workspace: Workspace,
+    executor: LocalExecutor,
+    *,
+    seconds: float,
+    tokens: int,
+    repeats: int,
+    core: int,
 ) -> dict[str, list[float]]:
     """val_bpb of each arm, seed by seed, the arms in turn."""
     scores: dict[str, list[float]] = {"steps": [], "calibrated": [], "seconds": []}
@@ -124,7 +129,7 @@ def score_arms(
         granted = train(executor, replace(job, trial_id=3 * seed + 2, calibrate=True))
         scores["steps"].append(_score(fixed))
         scores["calibrated"].append(_score(granted))
-        scores["seconds"].append(train_for_seconds(workspace, seconds, seed))
+        scores["seconds"].append(train_for_seconds(workspace, seconds, seed, core))
         latest = ", ".join(f"{arm} {values[-1]:.4f}" for arm, values in scores.items())
         print(f"seed {seed}: {latest}, granted {granted.granted_tokens} of {tokens}", flush=True)
     return scores
@@ -144,11 +149,13 @@ def cost_ratios(
     return ratios
 
 
-def quiet_ratio(executor: LocalExecutor, genome: Genome, baseline: Genome, first_id: int) -> float:
+def quiet_ratio(
+    executor: LocalExecutor, genome: Genome, baseline: Genome, first_id: int, repeats: int
+) -> float:
     """Mean CPU-seconds per token of a genome ÷ the baseline's, from whole trainings in turn."""
     costs: dict[Genome, list[float]] = {genome: [], baseline: []}
     job_id = first_id
-    for repeat in range(QUIET_REPEATS):
+    for repeat in range(repeats):
         for which in (genome, baseline):
             seconds = []
             for batches in QUIET_BATCHES:
@@ -200,8 +207,11 @@ def main() -> None:
     """Run both parts, print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=12)
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--seconds", type=float, default=9.0)
+    parser.add_argument("--part", choices=("score", "work", "both"), default="both")
+    parser.add_argument("--core", type=int, default=usable_cores()[0], help="to train on")
     parser.add_argument("--seed", type=int, default=0, help="of the disturbance")
+    parser.add_argument("--quiet-repeats", type=int, default=3, help="of the reference measurement")
     parser.add_argument("--json", type=Path, help="where the figures go")
     options = parser.parse_args()
     config = EvolutionConfig.from_mapping({"run": {"budget": options.seconds}})
@@ -215,37 +225,47 @@ def main() -> None:
 
 def measure(workspace: Workspace, options: argparse.Namespace) -> dict[str, object]:
     """Both tables."""
-    executor = local_executor(workspace, cpu_slots(1))
+    executor = local_executor(workspace, [Slot(cpu=options.core)])
+    found: dict[str, object] = {}
     try:
         seconds_per_token = executor.calibrate_baseline().baseline_seconds
         executor.set_yardstick(seconds_per_token)
         tokens = round(options.seconds / seconds_per_token)
-        genomes = {
-            name: workspace.baseline.with_main(set_knobs(workspace.baseline.main, changes))
-            for name, changes in GENOMES.items()
-        }
-        quiet = {
-            name: quiet_ratio(executor, genome, workspace.baseline, 1000 + 100 * index)
-            if name != "baseline"
-            else 1.0
-            for index, (name, genome) in enumerate(genomes.items())
-        }
-        work = {}
-        with disturbance(options.seed):
-            for index, (name, genome) in enumerate(genomes.items()):
-                print(name, flush=True)
-                ratios = cost_ratios(executor, genome, options.repeats, 2000 + 100 * index)
-                work[name] = report_work(ratios, quiet[name])
-            scores = score_arms(
-                workspace,
-                executor,
-                seconds=options.seconds,
-                tokens=tokens,
-                repeats=options.repeats,
-            )
-        return {"scores": report_scores(scores), "work": work, "tokens": tokens}
+        if options.part != "score":
+            found["work"] = measure_work(workspace, executor, options)
+        if options.part != "work":
+            with disturbance(options.seed):
+                scores = score_arms(
+                    workspace,
+                    executor,
+                    seconds=options.seconds,
+                    tokens=tokens,
+                    repeats=options.repeats,
+                    core=options.core,
+                )
+            found["scores"] = report_scores(scores)
+        return found
     finally:
         executor.close()
+
+
+def measure_work(
+    workspace: Workspace, executor: LocalExecutor, options: argparse.Namespace
+) -> dict[str, object]:
+    """The second table."""
+    baseline = workspace.baseline
+    work: dict[str, object] = {}
+    for index, (name, changes) in enumerate(GENOMES.items()):
+        genome = baseline.with_main(set_knobs(baseline.main, changes))
+        quiet = 1.0
+        if changes:
+            repeats = options.quiet_repeats
+            quiet = quiet_ratio(executor, genome, baseline, 1000 * (index + 1), repeats)
+        with disturbance(options.seed):
+            ratios = cost_ratios(executor, genome, options.repeats, 1000 * (index + 1) + 500)
+        print(name, flush=True)
+        work[name] = report_work(ratios, quiet)
+    return work
 
 
 def _score(outcome: Outcome) -> float:

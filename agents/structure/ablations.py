@@ -74,7 +74,7 @@ def _find_factors(module: cst.Module, _rng: Generator) -> Iterator[Change]:
             ) if _is_of_the_model(place):
                 pairs = [(left, right)]
                 if isinstance(operator, cst.Multiply):
-                    pairs.append((right, left))
+                    pairs = [p for p in (*pairs, (right, left)) if not _mentions(p[0], "lr")]
                 for kept, lost in pairs:
                     is_rate = dotted(lost).isupper() or _mentions(lost, "lr")
                     if not is_rate and not _is_plain(kept) and not _is_weight(kept, lost):
