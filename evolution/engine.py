@@ -418,7 +418,7 @@ class Engine:
         self._store.set_fact("sigma", posterior.sigma)
         self._workspace.branches.notes(
             {
-                sha: f"val_bpb {fitness}, {fitness.trial_count} trials, reported"
+                sha: f"val_bpb {fitness}, trials {fitness.trial_count}, reported"
                 for sha, fitness in (now if everywhere else moved).items()
                 if fitness.is_scored
             }

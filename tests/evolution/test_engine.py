@@ -86,7 +86,7 @@ def test_every_scored_commit_carries_its_fitness_and_every_variant_its_branch(pa
 
 def test_the_same_seed_and_results_replay_the_same_decisions(tmp_path):
     def decisions(folder, seed):
-        with finished(a_run(folder, run__rng_seed=seed)) as store:
+        with finished(a_run(folder, run__rng_seed=seed, limits__trials=3)) as store:
             return [
                 (v.name, v.hypothesis, v.genome_hash, tuple(t.conditions.rng_seed for t in trials))
                 for v in store.variants()
@@ -200,7 +200,8 @@ def test_no_two_trials_but_the_partners_of_a_pair_share_a_seed(paths):
         assert len({seed for seed, _ in labels}) == len({label for _, label in labels})
 
 
-def test_fitness_that_was_not_stored_when_the_engine_died_is_stored_at_resume(paths):
+def test_fitness_that_was_not_stored_when_the_engine_died_is_stored_at_resume(tmp_path):
+    paths = a_run(tmp_path, limits__trials=2, verdict__pairs=2, verdict__depths=[1.0])
     with an_engine(paths) as (engine, workspace, _):
         engine._update_fitness = lambda **_: None  # killed just before it, every time
         engine.run()
@@ -248,7 +249,7 @@ def test_an_engine_killed_between_decisions_goes_on_as_the_unbroken_one(tmp_path
     """Cut after every finished trial in turn: with one worker nothing is in flight there."""
 
     def story(folder, cut):
-        paths = a_run(folder, limits__trials=4)
+        paths = a_run(folder, limits__trials=2, verdict__pairs=2, verdict__depths=[1.0])
         while True:
             with an_engine(paths, ScriptedExecutor(world)) as (engine, workspace, _):
                 if cut is None:
@@ -270,7 +271,7 @@ def test_an_engine_killed_between_decisions_goes_on_as_the_unbroken_one(tmp_path
             ]
 
     variants, trials = story(tmp_path / "whole", None)
-    for cut in (1, 3):
+    for cut in (1, 4):
         other_variants, other_trials = story(tmp_path / f"cut-{cut}", cut)
         assert other_variants == variants
         assert [t[1:] for t in other_trials] == [t[1:] for t in trials]

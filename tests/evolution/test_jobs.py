@@ -31,10 +31,11 @@ def priced(job: Job) -> Performance:
     )
 
 
-@pytest.fixture
-def finished_run(tmp_path):
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory):
     """Trials and jobs of a finished run on the ``cpu`` profile."""
-    paths = a_run(tmp_path, run__profile="cpu", run__budget=8.0)
+    folder = tmp_path_factory.mktemp("runs")
+    paths = a_run(folder, run__profile="cpu", run__budget=8.0, limits__trials=4)
     executor = ScriptedExecutor(priced, slot_count=2, baseline_seconds=SECONDS)
     with an_engine(paths, executor) as (engine, workspace, _):
         engine.run()
