@@ -17,9 +17,11 @@ def is_setup(function: cst.FunctionDef) -> bool:
     return bool(_SETUP.match(function.name.value))
 
 
-# Layout and punctuation, of which a tree has more than of anything else.
+# Layout and punctuation, of which a tree has more than of anything else; and the names that are no
+# variables, those of attributes and keywords.
 _LAYOUT = re.compile(
-    r"whitespace.*|.*lines.*|[lr]par|comma|header|footer|equal|dot|semicolon|.*indent"
+    r"whitespace.*|.*lines.*|[lr]par|comma|header|footer|equal|dot|semicolon|.*indent|"
+    "attr|keyword"
 )
 
 

@@ -6,7 +6,7 @@ and list elements that only served it.
 """
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import libcst as cst
 
@@ -20,13 +20,11 @@ def without_unused(before: cst.Module, after: cst.Module) -> cst.Module:
     used = _used(before)
     for _ in range(_ROUNDS):
         idle = _idle_locals(before, after)
+        after = after.visit(_ForgetLocals(idle)) if idle else after
         orphans = (_submodules(after) & used) - _used(after)
-        if idle:
-            after = after.visit(_ForgetLocals(idle))
-        elif orphans:
-            after = after.visit(_ForgetAttributes(orphans))
-        else:
+        if not orphans:
             break
+        after = after.visit(_ForgetAttributes(orphans))
     return after
 
 
@@ -67,10 +65,18 @@ class _ForgetLocals(cst.CSTTransformer):
         idle = self._idle.get(".".join(self._around), set())
         if isinstance(original_node, cst.ClassDef | cst.FunctionDef):
             self._around.pop()
-        match sole(original_node):
-            case cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))]):
-                return cst.RemoveFromParent() if name in idle else updated_node
+        assigned = sole(original_node)
+        if isinstance(assigned, cst.Assign) and _all_one_of(assigned.targets, idle):
+            return cst.RemoveFromParent()
+        if isinstance(updated_node, cst.Assign):  # `a = b = …` keeps the other
+            kept = [t for t in updated_node.targets if not _all_one_of([t], idle)]
+            return updated_node.with_changes(targets=kept or updated_node.targets)
         return updated_node
+
+
+def _all_one_of(targets: Sequence[cst.AssignTarget], names: set[str]) -> bool:
+    found = (t.target.value if isinstance(t.target, cst.Name) else None for t in targets)
+    return all(name in names for name in found)
 
 
 def _reads(function: cst.FunctionDef) -> set[str]:

@@ -221,9 +221,9 @@ GATED = """class Block(nn.Module):
         self.out = nn.Linear(1, 1)
 
     def forward(self, x, y):
-        g = self.gate(x)
+        gate = other = self.gate(x)
         if self.table is not None:
-            x = y.z + g * self.table(y)
+            x = y.z + gate * self.table(other)
         return self.out(x)
 """
 
@@ -231,7 +231,7 @@ GATED = """class Block(nn.Module):
 def test_what_an_edit_leaves_unread_goes_too():
     bare = GATED.replace("        self.gate = nn.Linear(1, 1)\n", "")
     bare = bare.replace("        self.table = nn.Linear(1, 1)\n", "")
-    bare = bare[: bare.index("        g = ")] + "        return self.out(x)\n"
+    bare = bare[: bare.index("        gate = ")] + "        return self.out(x)\n"
     assert outcomes("drop_term", GATED) == {bare, GATED.replace("y.z + ", "")}
 
 
