@@ -8,7 +8,8 @@ Two questions, each beside a busy process that comes and goes on every core (see
    ``steps`` with a bootstrap interval over seeds.
 2. *Work.* The baseline, a memory-bound and a compute-bound genome are calibrated again and again.
    Reported: sd of the work granted, and its bias against whole quiet trainings: their mean
-   CPU-seconds per token, start-up and evaluation taken out, genome and baseline in turn.
+   CPU-seconds per token, start-up and evaluation taken out, genome and baseline in turn. The
+   interval of the bias holds the error of that reference too.
 
     python benchmarks/budget.py --repeats 12 --json budget.json
 """
@@ -24,7 +25,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,14 @@ GENOMES: dict[str, dict[str, KnobValue]] = {
 }
 #: Quiet trainings, in batches of 1024 tokens: what the longer costs more is training alone.
 QUIET_BATCHES = (10, 60)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The cost ratio that a genome really has, and the relative error of knowing it."""
+
+    ratio: float = 1.0
+    error: float = 0.0
 
 
 def spin(cpu: int, seed: int) -> None:
@@ -151,8 +160,11 @@ def cost_ratios(
 
 def quiet_ratio(
     executor: LocalExecutor, genome: Genome, baseline: Genome, first_id: int, repeats: int
-) -> float:
-    """Mean CPU-seconds per token of a genome ÷ the baseline's, from whole trainings in turn."""
+) -> Reference:
+    """Mean CPU-seconds per token of a genome ÷ the baseline's, from whole trainings in turn.
+
+    The machine drifts by a fifth within a minute: a few repeats tell nothing to some percent.
+    """
     costs: dict[Genome, list[float]] = {genome: [], baseline: []}
     job_id = first_id
     for repeat in range(repeats):
@@ -164,7 +176,11 @@ def quiet_ratio(
                 seconds.append(train(executor, job).cpu_seconds)
                 job_id += 1
             costs[which].append(seconds[1] - seconds[0])
-    return float(np.mean(costs[genome]) / np.mean(costs[baseline]))
+    above, below = np.asarray(costs[genome]), np.asarray(costs[baseline])
+    ratios = np.log(above / below)
+    return Reference(
+        float(above.mean() / below.mean()), float(ratios.std(ddof=1) / len(ratios) ** 0.5)
+    )
 
 
 def bootstrap_ratio(
@@ -190,17 +206,23 @@ def report_scores(scores: Mapping[str, Sequence[float]]) -> dict[str, object]:
     return found
 
 
-def report_work(ratios: Sequence[float], quiet: float) -> dict[str, object]:
+def report_work(ratios: Sequence[float], quiet: Reference) -> dict[str, object]:
     """Print and return a line of the second table."""
-    grants = quiet / np.asarray(ratios)  # work granted, as a share of what is right
+    grants = quiet.ratio / np.asarray(ratios)  # work granted, as a share of what is right
     sd, bias = float(grants.std(ddof=1)), float(grants.mean() - 1)
-    error = sd / len(ratios) ** 0.5
+    error = float(np.hypot(sd / len(ratios) ** 0.5, quiet.error))
     print(
-        f"  cost ratio {quiet:.3f}; work granted: sd {100 * sd:.1f} %, "
+        f"  cost ratio {quiet.ratio:.3f}; work granted: sd {100 * sd:.1f} %, "
         f"bias {100 * bias:+.1f} ± {196 * error:.1f} %",
         flush=True,
     )
-    return {"quiet_ratio": quiet, "ratios": list(ratios), "sd": sd, "bias": bias}
+    return {
+        "quiet_ratio": quiet.ratio,
+        "quiet_error": quiet.error,
+        "ratios": list(ratios),
+        "sd": sd,
+        "bias": bias,
+    }
 
 
 def main() -> None:
@@ -211,7 +233,7 @@ def main() -> None:
     parser.add_argument("--part", choices=("score", "work", "both"), default="both")
     parser.add_argument("--core", type=int, default=usable_cores()[0], help="to train on")
     parser.add_argument("--seed", type=int, default=0, help="of the disturbance")
-    parser.add_argument("--quiet-repeats", type=int, default=3, help="of the reference measurement")
+    parser.add_argument("--quiet-repeats", type=int, default=8, help="of the reference measurement")
     parser.add_argument("--json", type=Path, help="where the figures go")
     options = parser.parse_args()
     config = EvolutionConfig.from_mapping({"run": {"budget": options.seconds}})
@@ -257,7 +279,7 @@ def measure_work(
     work: dict[str, object] = {}
     for index, (name, changes) in enumerate(GENOMES.items()):
         genome = baseline.with_main(set_knobs(baseline.main, changes))
-        quiet = 1.0
+        quiet = Reference()
         if changes:
             repeats = options.quiet_repeats
             quiet = quiet_ratio(executor, genome, baseline, 1000 * (index + 1), repeats)

@@ -15,6 +15,7 @@ from agents.structure.syntax import (
     brief,
     called,
     calls,
+    children,
     code,
     dotted,
     nodes,
@@ -61,7 +62,7 @@ def _find_terms(module: cst.Module, _rng: Generator) -> Iterator[Change]:
                 left=left, operator=cst.Add() | cst.Subtract(), right=right
             ) if _is_of_the_model(place) and not (_is_plain(left) or _is_plain(right)):
                 for kept, lost in ((left, right), (right, left)):
-                    if not _is_input(lost, place) and not _mentions(kept, "decay"):
+                    if not _is_stream(lost, kept, place) and not _mentions(kept, "decay"):
                         what = f"no {brief(lost)} in {place.where}"
                         yield Change(what, [(place.node, kept)])
 
@@ -95,10 +96,29 @@ def _is_weight(kept: cst.BaseExpression, lost: cst.BaseExpression) -> bool:
     return both_names or (isinstance(kept, cst.Subscript) and code(kept).startswith("self."))
 
 
-def _is_input(node: cst.BaseExpression, place: Place) -> bool:
-    """True for a parameter by itself: without it a function forgets what it was given."""
+def _is_stream(lost: cst.BaseExpression, kept: cst.BaseExpression, place: Place) -> bool:
+    """True where the value that goes on would go: ``x`` of ``x = x + y``, or a bare parameter."""
     parameters = place.function.params.params if place.function is not None else ()
-    return dotted(node) in {p.name.value for p in parameters}
+    if dotted(lost) in {p.name.value for p in parameters}:
+        return True
+    goes_on = {
+        target.target.value
+        for outer in place.around
+        if isinstance(outer, cst.Assign)
+        for target in outer.targets
+        if isinstance(target.target, cst.Name)
+    }
+    return bool(goes_on & _names(lost)) and not goes_on & _names(kept)
+
+
+def _names(node: cst.CSTNode) -> set[str]:
+    """Names whose values are read; ``y`` of ``x.to(y.dtype)`` is not."""
+    match node:
+        case cst.Name(value=name):
+            return {name}
+        case cst.Attribute(attr=cst.Name(value="dtype" | "device" | "shape")):
+            return set()
+    return {name for child in children(node) for name in _names(child)}
 
 
 def _mentions(node: cst.BaseExpression, word: str) -> bool:

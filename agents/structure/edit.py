@@ -13,15 +13,12 @@ from dataclasses import dataclass
 import libcst as cst
 from numpy.random import Generator
 
-from agents.structure.syntax import atom, calls, children, code, is_setup
+from agents.structure.syntax import atom, calls, children, code, is_report, is_setup
 from agents.structure.tidy import without_unused
 
 Replacement = cst.CSTNode | cst.RemovalSentinel | cst.FlattenSentinel[cst.BaseStatement]
 
 _RULER_CALLS = frozenset({"make_dataloader", "evaluate_bpb", "progress", "report"})
-_NO_TRAINING = re.compile(
-    r".*(?:mfu|flops|print|report|log_|summary|warm_?up_|compile|native|supported|device).*|warm_up"
-)
 _SCHEDULE = re.compile(r".*(?:lr|sched|rate|decay|momentum|warm|anneal).*")
 _OTHER_DEVICE = re.compile(r"""== ?["'](?:cuda|mps)["']|^\w*COMPILED?$""")
 
@@ -89,9 +86,11 @@ class Edit:
         changes = list(self.find(module, rng))
         if not changes:
             return Unedited("no place for it")
-        change = changes[int(rng.integers(len(changes)))]
-        edited = module.visit(_Swap(change.replaced))
-        return Edited(without_unused(module, edited).code, change.what)
+        return _made(changes[int(rng.integers(len(changes)))], module)
+
+    def every(self, module: cst.Module, rng: Generator) -> "Iterator[Edited | Unedited]":
+        """Make each of the changes, one at a time."""
+        return (_made(change, module) for change in self.find(module, rng))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +106,13 @@ class Unedited:
     """Why an edit was not made."""
 
     reason: str
+
+
+def _made(change: Change, module: cst.Module) -> Edited | Unedited:
+    edited = without_unused(module, module.visit(_Swap(change.replaced)))
+    if edited is None:
+        return Unedited("what it would leave unused is still reported on")
+    return Edited(edited.code, change.what)
 
 
 def apply_edit(edit: Edit, text: str, rng: Generator) -> Edited | Unedited:
@@ -178,8 +184,8 @@ def is_for_another_device(test: cst.BaseExpression) -> bool:
 
 def _is_out_of_bounds(module: cst.Module, node: cst.CSTNode) -> bool:
     match node:
-        case cst.FunctionDef(name=cst.Name(value=name)):
-            return bool(_NO_TRAINING.fullmatch(name)) or calls(node) & _RULER_CALLS != set()
+        case cst.FunctionDef():
+            return is_report(node) or calls(node) & _RULER_CALLS != set()
         case cst.ClassDef(bases=bases):  # its two halves must stay each other's derivative
             return any(module.code_for_node(base).endswith("Function") for base in bases)
         case cst.Annotation():

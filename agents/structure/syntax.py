@@ -12,6 +12,16 @@ from libcst.helpers import parse_template_expression
 _SETUP = re.compile(r"__init__|.*init|reset_|build_|make_|register_|setup")
 
 
+_REPORT = re.compile(
+    r".*(?:mfu|flops|print|report|log_|summary|warm_?up_|compile|native|supported|device).*|warm_up"
+)
+
+
+def is_report(function: cst.FunctionDef) -> bool:
+    """True for what tells of training, or prepares a device, and does not change a score."""
+    return bool(_REPORT.fullmatch(function.name.value))
+
+
 def is_setup(function: cst.FunctionDef) -> bool:
     """True for constructors, initialisation and whatever runs once before training."""
     return bool(_SETUP.match(function.name.value))

@@ -10,18 +10,23 @@ from collections.abc import Iterator, Sequence
 
 import libcst as cst
 
-from agents.structure.syntax import children, is_setup, nodes, sole
+from agents.structure.syntax import children, is_report, is_setup, nodes, sole
 
 _ROUNDS = 5  # what served an orphan alone is orphaned by its going
 
 
-def without_unused(before: cst.Module, after: cst.Module) -> cst.Module:
-    """``after`` without the values and submodules that ``before`` used and ``after`` does not."""
+def without_unused(before: cst.Module, after: cst.Module) -> cst.Module | None:
+    """``after`` without the values and submodules that ``before`` used and ``after`` does not.
+
+    None if a report still reads one of them: it would fail when training is over.
+    """
     used = _used(before)
     for _ in range(_ROUNDS):
         idle = _idle_locals(before, after)
         after = after.visit(_ForgetLocals(idle)) if idle else after
         orphans = (_submodules(after) & used) - _used(after)
+        if orphans & _reported(after):
+            return None
         if not orphans:
             break
         after = after.visit(_ForgetAttributes(orphans))
@@ -154,7 +159,17 @@ def _used(module: cst.Module) -> set[str]:
     return {
         name
         for _, function in _functions(module)
-        if not is_setup(function)
+        if not is_setup(function) and not is_report(function)
+        for name in _attributes(function)
+    }
+
+
+def _reported(module: cst.Module) -> set[str]:
+    """Attributes that reports read."""
+    return {
+        name
+        for _, function in _functions(module)
+        if is_report(function)
         for name in _attributes(function)
     }
 

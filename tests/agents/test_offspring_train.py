@@ -1,13 +1,16 @@
 """What the built-in operators propose is trained for a few steps, in processes of its own."""
 
+import libcst
 import pytest
 from numpy.random import default_rng
 
 from agents import KnobEdit, Proposal, StructureEdit
+from agents.structure import EDITS, Edited
 from population import canonical_hash, read_summary, set_knobs
 from tests.agents.parents import a_context
 
 TEN_STEPS = {"kind": "tokens", "amount": 10 * 16 * 64}
+FEW_STEPS = {"kind": "tokens", "amount": 4 * 16 * 64}
 
 # Once trained: what comes later in a row must not be seen earlier, whatever the weights.
 CAUSALITY = """
@@ -34,9 +37,9 @@ def proposals(operator, text, count, rng_seed=0):
             yield proposal
 
 
-def trained(start_trainer, text):
-    """Whether ten steps end in a score, and the last line of what went wrong."""
-    code, out, err = start_trainer(text + CAUSALITY, budget=TEN_STEPS).end()
+def trained(start_trainer, text, budget=TEN_STEPS):
+    """Whether some steps end in a score, and the last line of what went wrong."""
+    code, out, err = start_trainer(text + CAUSALITY, budget=budget).end()
     assert "LEAK" not in out, out
     is_scored = code == 0 and read_summary(out.replace("causal\n", "")) is not None
     return is_scored, err.strip().splitlines()[-1:]
@@ -61,3 +64,21 @@ def test_of_many_proposals_at_least_85_percent_train_and_none_sees_the_future(
     crashes = {what: error for what, (is_scored, error) in results.items() if not is_scored}
     print(f"{operator.name}: {len(crashes)} of {len(results)} crashed", crashes)  # noqa: T201
     assert len(crashes) <= 0.15 * len(results), crashes
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_every_change_of_every_edit_trains(start_trainer, tiny_genome):
+    """Once each: some may diverge in time, none may be wrong code."""
+    text = set_knobs(tiny_genome, {"HEAD_DIM": 32, "GATE_CHANNELS": 16})
+    module = libcst.parse_module(text)
+    results = {}
+    for edit in EDITS:
+        for edited in edit.every(module, default_rng(0)):
+            if not isinstance(edited, Edited):
+                continue
+            what = f"{edit.name}: {edited.what}"
+            results[what] = trained(start_trainer, edited.text, FEW_STEPS)
+    crashes = {what: error for what, (is_scored, error) in results.items() if not is_scored}
+    assert len(results) > 80
+    assert not crashes

@@ -235,6 +235,26 @@ def test_what_an_edit_leaves_unread_goes_too():
     assert outcomes("drop_term", GATED) == {bare, GATED.replace("y.z + ", "")}
 
 
+def test_what_a_report_reads_is_not_taken_out():
+    report = "def mfu_percent(model):\n    return model.gate.weight.numel()\n"
+    assert outcomes("drop_term", report + GATED) == {report + GATED.replace("y.z + ", "")}
+
+
+def test_what_goes_on_from_line_to_line_stays():
+    text = body("x = self.a * x + self.b * y\nreturn x + self.f(y)")
+    assert outcomes("drop_term", text) == {
+        body("x = self.a * x\nreturn x + self.f(y)"),
+        body("x = self.a * x + self.b * y\nreturn x"),
+    }
+
+
+def test_a_dtype_is_not_the_value_that_goes_on():
+    text = body("v = v + self.gate * self.values(i).to(v.dtype)\nreturn v")
+    assert body("v = self.gate * self.values(i).to(v.dtype)\nreturn v") not in outcomes(
+        "drop_term", text
+    )
+
+
 def test_terms_and_factors_are_left_out_one_at_a_time():
     assert outcomes("drop_term", body("return self.a * y + self.f(x)")) == {
         body("return self.a * y"),
