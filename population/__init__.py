@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from population.lineage import Lineage, LineageError, generation_of
     from population.merging import Merged, merge_files
     from population.messages import commit_message
+    from population.metric import Direction, Metric
     from population.paths import RunNameError, RunPaths, check_run_name
     from population.plumbing import BranchesError, GitMissingError
     from population.records import (
@@ -73,6 +74,7 @@ _HOMES = {
     "lineage": "Lineage LineageError generation_of",
     "merging": "Merged merge_files",
     "messages": "commit_message",
+    "metric": "Direction Metric",
     "paths": "RunNameError RunPaths check_run_name",
     "plumbing": "BranchesError GitMissingError",
     "records": "Call Decision Json LateResult Lease Request RunRecord RunState",
@@ -98,6 +100,7 @@ __all__ = [
     "Conditions",
     "CurvePoint",
     "Decision",
+    "Direction",
     "DiskFullError",
     "EvolveError",
     "Failure",
@@ -114,6 +117,7 @@ __all__ = [
     "LineageError",
     "LockedError",
     "Merged",
+    "Metric",
     "Origin",
     "Outcome",
     "Problem",

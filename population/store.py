@@ -26,6 +26,7 @@ from population.database import (
 )
 from population.encoding import outcome_to_json, rungs_to_json
 from population.fitness import Fitness
+from population.metric import Metric
 from population.records import (
     Call,
     Decision,
@@ -66,6 +67,7 @@ from population.verdict import Verdict
 __all__ = ["DiskFullError", "LockedError", "SchemaError", "Store", "StoreError"]
 
 _SHORTEST_PREFIX = 6
+_METRIC = "metric"
 
 Row = TypeVar("Row", TrialRow, RequestRow, CallRow)
 
@@ -404,6 +406,14 @@ class Store:
             row = session.get(FactRow, key)
             found: Json = None if row is None else row.value
             return found
+
+    def set_metric(self, metric: Metric) -> None:
+        """Keep what the run's score is; once, when the run is made."""
+        self.set_fact(_METRIC, metric.to_json())
+
+    def metric(self) -> Metric:
+        """What the run's score is called and which way it is better."""
+        return Metric.from_json(self.fact(_METRIC))
 
     def add_verdict(self, verdict: Verdict) -> None:
         """Keep a verdict, in place of the one that had this label."""

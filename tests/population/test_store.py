@@ -19,12 +19,14 @@ from population import (
     Calibration,
     Call,
     CurvePoint,
+    Direction,
     DiskFullError,
     Failure,
     FailureClass,
     Fitness,
     LateResult,
     LockedError,
+    Metric,
     Outcome,
     Purpose,
     Ruling,
@@ -684,6 +686,13 @@ def test_a_run_that_does_not_fit_on_the_disk_leaves_nothing_behind(small_disk):
 
 
 # The state machine against the simplest thing that could be true
+
+
+def test_a_metric_survives_the_store(store):
+    assert store.metric() == Metric()
+    accuracy = Metric("accuracy", Direction.MAXIMIZE, "")
+    store.set_metric(accuracy)
+    assert store.metric() == accuracy
 
 
 class TrialsAgainstReference(RuleBasedStateMachine):
