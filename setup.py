@@ -73,11 +73,15 @@ setup(
         "typer>=0.12",
     ],
     extras_require={
+        "notebooks": ["ipykernel>=6.29", "jupyterlab>=4.2"],
         "dev": [
             "coverage>=7.10",
             "hypothesis>=6.100",
             "import-linter>=2.1",
+            "ipykernel>=6.29",
             "mypy>=1.11",
+            "nbclient>=0.10",
+            "nbformat>=5.10",
             "pandas-stubs",
             "pytest>=8.2",
             "pytest-timeout>=2.3",
