@@ -58,6 +58,7 @@ def local_executor(workspace: Workspace, slots: list[Slot]) -> LocalExecutor:
         data=workspace.data.path,
         baseline=workspace.baseline,
         logs=workspace.paths.logs,
+        preload=("torch",),
     )
     seconds = float(yardstick["seconds_per_token"]) if isinstance(yardstick, dict) else None
     return LocalExecutor(site, slots, yardstick_seconds=seconds)

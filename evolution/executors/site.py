@@ -26,6 +26,7 @@ class Site:
         baseline: The run's baseline genome, the yardstick of calibrations.
         logs: Folder for ``<trial>-<attempt>.log``; None keeps none.
         snapshots: Shares of the budget at which a reading is taken.
+        preload: Modules that the trainers of a calibrated trial load once, together.
     """
 
     run_id: str
@@ -36,6 +37,7 @@ class Site:
     baseline: Genome
     logs: Path | None = None
     snapshots: tuple[float, ...] = (0.1, 0.25, 0.5)
+    preload: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,7 @@ def job_spec(
         ],
         yardstick_tokens=yardstick_tokens,
         pair_count=limits.pair_count,
+        preload=list(site.preload) if slot.gpu is None else [],
         cpu=slot.cpu,
         startup_seconds=limits.startup_seconds,
         train_seconds=limits.train_seconds(job, yardstick_tokens),

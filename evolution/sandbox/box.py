@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from evolution.sandbox.autopsy import classify, oom_kill_count
+from evolution.sandbox.environment import HARNESS
 from evolution.sandbox.link import Link
+from evolution.sandbox.nursery import Nursery, may_nurse
 from evolution.sandbox.process_tree import ProcessTree
 from evolution.sandbox.spec import Spec
-from evolution.sandbox.trainer import Launch, Trainer, read_files, remove_folder
+from evolution.sandbox.trainer import Launch, Trainer, read_files, remove_folder, start_process
 
 _TICK_SECONDS = 0.1
 _SAMPLE_SECONDS = 0.25
@@ -46,6 +48,7 @@ class Box:
         self.peak_memory_mb = 0.0
         self._selector = selector
         self._trainers: list[Trainer] = []
+        self._nursery: Nursery | None = None
         self._oom_kills = oom_kill_count()
         self._sampled_at = -math.inf
         self._scratch = Path(spec.scratch)
@@ -73,11 +76,28 @@ class Box:
             cpu=self.spec.cpu,
         )
         try:
-            trainer = Trainer(launch, self.tree, self._selector)
+            trainer = Trainer(launch, self.tree, self._selector, self._make_process)
         except (OSError, subprocess.SubprocessError) as error:
             raise TrialOverError("harness", f"the trainer could not be started: {error}") from error
         self._trainers.append(trainer)
         return trainer
+
+    def open_nursery(self) -> None:
+        """Load once what several trainers need; they are then forked (``nursery.py``)."""
+        spec = self.spec
+        if not (spec.preload and may_nurse()):
+            return
+        try:
+            self._nursery = Nursery(spec.preload, spec.environment, self._scratch, spec.cpu)
+        except (OSError, subprocess.SubprocessError):
+            return  # each trainer loads for itself, which costs time and nothing else
+        self.tree.watch(self._nursery.pid)
+
+    def close_nursery(self) -> None:
+        """From here on every trainer is a program of its own."""
+        if self._nursery is not None:
+            self._nursery.close()
+            self._nursery = None
 
     def pump(self) -> bool:
         """Wait a moment for news, and take it in; True when it is time to look at the tree.
@@ -116,7 +136,13 @@ class Box:
 
     def end_all(self) -> int:
         """Kill every process; how many could not be killed."""
-        survivor_count = self.tree.kill()
+        self.close_nursery()
+        return self.end_trainers()
+
+    def end_trainers(self) -> int:
+        """Kill every process but the nursery's; how many could not be killed."""
+        spare = self._nursery.pid if self._nursery is not None else None
+        survivor_count = self.tree.kill(spare=spare)
         for trainer in self._trainers:
             trainer.drain()
             trainer.close()
@@ -133,6 +159,32 @@ class Box:
                 log.append(f"\n(this log could not be kept: {error})\n".encode())
         remove_folder(self._scratch)
         return log.tail()[-_LOG_TAIL_CHARS:] if log is not None else ""
+
+    def _make_process(self, launch: Launch, descriptors: tuple[int, int, int]) -> int:
+        """Forked in the nursery if there is one and it answers, else started."""
+        return self._forked(launch, descriptors) or start_process(launch, descriptors)
+
+    def _forked(self, launch: Launch, descriptors: tuple[int, int, int]) -> int:
+        """Process id of the forked trainer; 0 if there is none."""
+        nursery = self._nursery
+        if nursery is None:
+            return 0
+        request = {
+            "folder": str(launch.folder),
+            "script": self.spec.command[-1],
+            "environment": launch.environment_with_conditions(),
+            "harness": HARNESS,
+            "parent": os.getpid(),
+            "cpu": launch.cpu,
+        }
+        give_up = time.monotonic() + self.spec.startup_seconds
+        pid = None if nursery.request(request, descriptors) else 0
+        while pid is None and time.monotonic() < give_up:
+            self.pump()
+            pid = nursery.answer()
+        if not pid:
+            self.close_nursery()
+        return pid or 0
 
     def _check_memory(self) -> None:
         resident = self.tree.memory_mb()

@@ -103,19 +103,19 @@ class ProcessTree:
             _send(fresh, number)
             seen |= fresh
 
-    def kill(self, patience_seconds: float = 10.0) -> int:
-        """Kill and collect every descendant; how many were left when patience ended."""
+    def kill(self, patience_seconds: float = 10.0, spare: int | None = None) -> int:
+        """Kill and collect every descendant but one; how many were left when patience ended."""
         deadline = time.monotonic() + patience_seconds
         pause = 0.0005
         while True:
             if IS_LINUX:
-                _send(self.pids(), signal.SIGKILL)
+                _send(set(self.pids()) - {spare}, signal.SIGKILL)
             else:
-                _send_groups(self._exit_codes, signal.SIGKILL)
-            if not self.reap():
+                _send_groups(set(self._exit_codes) - {spare}, signal.SIGKILL)
+            if not self.reap() or set(self.pids()) == {spare}:
                 return 0
             if time.monotonic() > deadline:
-                return len(self.pids())
+                return len(set(self.pids()) - {spare})
             time.sleep(pause)
             pause = min(pause * 2, 0.02)
 

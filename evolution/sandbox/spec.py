@@ -25,6 +25,8 @@ class Spec:
             latest last.
         yardstick_tokens: Tokens that a ``cpu`` budget buys the baseline.
         pair_count: Pairs of steps of a calibration.
+        preload: Modules that are loaded once for all trainers of a calibrated trial, which are
+            then forked; empty where each loads its own.
         cpu: The core to pin to; None for none.
         startup_seconds: Wall seconds until the first batch is asked for.
         train_seconds: Wall seconds from there to the score: the deadline.
@@ -49,6 +51,7 @@ class Spec:
     known_prices: list[list[float]] = field(default_factory=list)
     yardstick_tokens: int | None = None
     pair_count: int = 24
+    preload: list[str] = field(default_factory=list)
     cpu: int | None = None
     startup_seconds: float = 120.0
     train_seconds: float = 600.0

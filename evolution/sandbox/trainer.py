@@ -6,7 +6,7 @@ import selectors
 import shutil
 import subprocess
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,11 +40,48 @@ class Launch:
     conditions: Mapping[str, object]
     cpu: int | None
 
+    def environment_with_conditions(self) -> dict[str, str]:
+        """What it is told, but for the numbers of its pipes."""
+        return {**self.environment, CONDITIONS: json.dumps(self.conditions)}
+
+
+#: Makes the process: from the launch and its ends of the pipes (go, news, output) to its id.
+Start = Callable[[Launch, tuple[int, int, int]], int]
+
+
+def start_process(launch: Launch, descriptors: tuple[int, int, int]) -> int:
+    """Start a trainer as a program of its own; its process id.
+
+    Raises:
+        OSError, subprocess.SubprocessError: It cannot be started.
+    """
+    go, news, output = descriptors
+    parent = os.getpid()
+    process = subprocess.Popen(
+        launch.command,
+        cwd=launch.folder,
+        env={**launch.environment_with_conditions(), HARNESS: f"{go},{news}"},
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        pass_fds=(go, news),
+        start_new_session=True,
+        preexec_fn=lambda: harden_child(parent, launch.cpu),  # noqa: PLW1509 - one thread
+    )
+    process.returncode = 0  # the tree reaps every child; this keeps the destructor from waiting
+    return process.pid
+
 
 class Trainer:
     """A running trainer. Reading it never blocks, and keeps a bounded part of what it says."""
 
-    def __init__(self, launch: Launch, tree: ProcessTree, selector: selectors.BaseSelector) -> None:
+    def __init__(
+        self,
+        launch: Launch,
+        tree: ProcessTree,
+        selector: selectors.BaseSelector,
+        start: Start = start_process,
+    ) -> None:
         self.name = launch.name
         self.messages: deque[dict[str, object]] = deque()
         self.log = RingLog()
@@ -56,25 +93,7 @@ class Trainer:
         go_read, self._go = os.pipe()
         self._news, news_write = os.pipe()
         self._output, output_write = os.pipe()
-        parent = os.getpid()
-        # The tree reaps every child; the Popen object only starts this one.
-        process = subprocess.Popen(
-            launch.command,
-            cwd=launch.folder,
-            env={
-                **launch.environment,
-                CONDITIONS: json.dumps(launch.conditions),
-                HARNESS: f"{go_read},{news_write}",
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=output_write,
-            stderr=output_write,
-            pass_fds=(go_read, news_write),
-            start_new_session=True,
-            preexec_fn=lambda: harden_child(parent, launch.cpu),  # noqa: PLW1509 - one thread
-        )
-        self.pid = process.pid
-        process.returncode = 0  # keeps its destructor from waiting in the tree's place
+        self.pid = start(launch, (go_read, news_write, output_write))
         tree.watch(self.pid)
         for descriptor in (go_read, news_write, output_write):
             os.close(descriptor)

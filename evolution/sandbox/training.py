@@ -58,8 +58,9 @@ class Training:
         self._cpu_at_go: float | None = None
         self._run_token_seconds = 0.0
         self._wanted_snapshots = _snapshots(box.spec.conditions)
-        box.peak_memory_mb = 0.0  # of the training, not of a calibration before it
         self._trainer = box.start("genome", {"mode": "train", "budget": budget})
+        box.close_nursery()
+        box.peak_memory_mb = 0.0  # of the training, not of a calibration before it
 
     def run(self) -> None:
         """Fill in the result.

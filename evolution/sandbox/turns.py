@@ -95,6 +95,7 @@ def price_genome(box: Box) -> Price:
     A genome so slow that half the time is gone is priced by the pairs there are, if they are six.
     """
     pair_count = box.spec.pair_count
+    box.open_nursery()
     genome, baseline = Stepper(box, "genome", pair_count), Stepper(box, "baseline", pair_count)
     box.deadline = time.monotonic() + box.spec.startup_seconds
     genome.wait_for_start()
@@ -106,7 +107,7 @@ def price_genome(box: Box) -> Price:
             break
         genome.step()
         baseline.step()
-    box.end_all()
+    box.end_trainers()
     try:
         return price(genome.counted, baseline.counted)
     except ValueError:

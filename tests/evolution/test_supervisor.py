@@ -514,6 +514,7 @@ CALIBRATED = {
     "calibrate": True,
     "yardstick_tokens": 100_000,
     "pair_count": 20,
+    "preload": ["decimal"],
 }
 
 
@@ -632,3 +633,69 @@ def test_a_token_budget_is_trained_exactly(supervise):
 def test_a_spec_survives_its_line():
     spec = Spec("s", ["python"], {"A": "b"}, "h", {"snapshots": [0.5]}, "wall", 3.0, cpu=1)
     assert Spec.from_line(spec.to_line()) == spec
+
+
+# Trainers that are forked with their libraries loaded
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="forks on Linux alone")
+def test_a_forked_trainer_is_like_a_started_one(supervise, monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "leaked")
+    core = max(os.sched_getaffinity(0))
+    text = (
+        f"""
+import os, pathlib, pickle, sys
+assert "decimal" in sys.modules, "not forked"
+assert sys.argv == ["train.py"], sys.argv
+assert __name__ == "__main__" and sys.modules["__main__"].__dict__ is globals()
+assert pathlib.Path(__file__) == pathlib.Path.cwd() / "train.py", __file__
+assert sys.path[0] == os.getcwd(), sys.path
+assert not [name for name in sys.modules if "nursery" in name or name.startswith("evolution")]
+assert os.getsid(0) == os.getpid()
+assert os.sched_getaffinity(0) == {{{core}}}
+assert os.environ["HOME"] == os.environ["TMPDIR"] == os.getcwd()
+assert "leaked" not in os.environ.values()
+assert "leaked" not in open("/proc/self/environ").read()
+assert os.environ["EVORESEARCH_TRIAL"].endswith("/1")
+assert len(os.listdir("/proc/self/fd")) == 6, os.listdir("/proc/self/fd")
+class Row: pass
+pickle.loads(pickle.dumps(Row()))
+"""
+        + stepping(0.001)
+        + """
+import atexit
+atexit.register(print, "left in peace")
+sys.exit(0)
+"""
+    )
+    supervised = supervise(text, baseline=stepping(0.001), cpu=core, **CALIBRATED)
+    result, _ = supervised.finish()
+    assert result.status == "complete", result.log_tail
+    assert "left in peace" in result.log_tail
+
+
+def test_a_genome_that_kills_the_nursery_loses_only_the_saving(supervise):
+    text = """
+import os, pathlib, signal, sys
+parent = pathlib.Path(f"/proc/{os.getppid()}/task/{os.getppid()}/children")
+first = min(parent.read_text().split(), key=int)
+if "nursery" in pathlib.Path(f"/proc/{first}/cmdline").read_text() and int(first) != os.getpid():
+    os.kill(int(first), signal.SIGKILL)
+print("forked" if "decimal" in sys.modules else "started")
+""" + stepping(0.001)
+    result, _ = supervise(text, baseline=stepping(0.001), **CALIBRATED).finish()
+    assert result.status == "complete", result
+    assert "started" in result.log_tail
+
+
+def test_without_a_nursery_every_trainer_is_a_program(supervise):
+    text = "import sys\nassert 'decimal' not in sys.modules\n" + stepping(0.001)
+    changes = {**CALIBRATED, "preload": []}
+    result, _ = supervise(text, baseline=stepping(0.001), **changes).finish()
+    assert result.status == "complete", result.log_tail
+
+
+def test_what_cannot_be_loaded_is_left_to_the_genome(supervise):
+    changes = {**CALIBRATED, "preload": ["no_such_module", "decimal"]}
+    result, _ = supervise(stepping(0.001), baseline=stepping(0.001), **changes).finish()
+    assert result.status == "complete", result.log_tail
