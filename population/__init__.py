@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from population.branches import Branches
+    from population.contract import Contract
     from population.errors import EvolveError
     from population.fitness import Fitness
     from population.genome import (
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "branches": "Branches",
+    "contract": "Contract",
     "errors": "EvolveError",
     "fitness": "Fitness",
     "genome": (
@@ -98,6 +100,7 @@ __all__ = [
     "Calibration",
     "Call",
     "Conditions",
+    "Contract",
     "CurvePoint",
     "Decision",
     "Direction",

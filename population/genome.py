@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from population.canonical import normal_form
-from population.contract import Problem, file_problems, genome_problems
+from population.contract import Contract, Problem, file_problems, genome_problems
 from population.errors import EvolveError
 from population.syntax import Unreadable, read_tree
 
@@ -45,22 +45,24 @@ class GenomeError(EvolveError):
 
 @dataclass(frozen=True)
 class Genome:
-    """A small set of text files, ``train.py`` among them; immutable and hashable.
+    """A small set of text files, one of which is what a trial starts; immutable and hashable.
 
     Attributes:
         files: Text by relative path with forward slashes; copied, read-only.
+        entry: Path of the file that a trial starts.
 
     Raises:
-        GenomeError: No ``train.py``, or a path that leaves the genome's own folder.
+        GenomeError: No entry, or a path that leaves the genome's own folder.
     """
 
     files: Mapping[str, str]
+    entry: str = MAIN
 
     def __post_init__(self) -> None:
-        if MAIN not in self.files:
+        if self.entry not in self.files:
             raise GenomeError(
-                f"The genome holds {sorted(self.files)}, but every genome needs {MAIN}. "
-                f"Add {MAIN}, or name the file that trains the model {MAIN}."
+                f"The genome holds {sorted(self.files)}, but every genome needs {self.entry}. "
+                f"Add {self.entry}, or name the file that trains the model {self.entry}."
             )
         for path in self.files:
             if not _stays_inside(path):
@@ -77,18 +79,32 @@ class Genome:
 
     @property
     def main(self) -> str:
-        """The text of ``train.py``."""
-        return self.files[MAIN]
+        """The text of the entry: ``train.py`` unless the genome says otherwise."""
+        return self.files[self.entry]
+
+    @property
+    def sources(self) -> list[str]:
+        """Paths of its Python files, in order: what operators may change."""
+        return sorted(path for path in self.files if path.endswith(".py"))
+
+    @property
+    def size(self) -> int:
+        """Characters in all files."""
+        return sum(map(len, self.files.values()))
 
     def with_main(self, text: str) -> "Genome":
-        """The same genome with another ``train.py``."""
-        return Genome({**self.files, MAIN: text})
+        """The same genome with another text of its entry."""
+        return self.with_file(self.entry, text)
+
+    def with_file(self, path: str, text: str) -> "Genome":
+        """The same genome with another text of one file."""
+        return Genome({**self.files, path: text}, self.entry)
 
     def __hash__(self) -> int:
         return hash(frozenset(self.files.items()))
 
-    def __reduce__(self) -> tuple[type["Genome"], tuple[dict[str, str]]]:
-        return Genome, (dict(self.files),)
+    def __reduce__(self) -> tuple[type["Genome"], tuple[dict[str, str], str]]:
+        return Genome, (dict(self.files), self.entry)
 
 
 def knobs(text: str) -> dict[str, KnobValue]:
@@ -146,24 +162,30 @@ def canonical_hash(genome: Genome) -> str:
     return digest.hexdigest()
 
 
-def contract_problems(genome: Genome) -> list[Problem]:
+def contract_problems(genome: Genome, contract: Contract | None = None) -> list[Problem]:
     """What keeps the genome from being trained at all; empty if it keeps the contract.
 
     Total over any text. It finds mistakes, not malice: forged scores are the scorer's business.
+
+    Args:
+        genome: Which.
+        contract: What it must keep; by default that of a language model's ``train.py``.
     """
+    contract = contract or Contract()
     modules = {PurePosixPath(p).with_suffix("").as_posix().replace("/", ".") for p in genome.files}
     problems: list[Problem] = []
     trees: dict[str, ast.Module] = {}
     for path, text in genome.files.items():
         if not path.endswith(".py"):
             continue
-        found = file_problems(text, modules)
-        prefix = "" if path == MAIN else f"{path}: "
+        found = file_problems(text, modules, contract)
+        prefix = "" if path == genome.entry else f"{path}: "
         problems += [Problem(p.rule, p.line, prefix + p.message) for p in found.problems]
         if found.tree is not None:
             trees[path] = found.tree
-    if MAIN in trees:
-        problems += genome_problems(trees[MAIN], list(trees.values()), bool(knobs(genome.main)))
+    if genome.entry in trees and not contract.is_script:
+        has_knobs = bool(knobs(genome.main))
+        problems += genome_problems(trees[genome.entry], list(trees.values()), has_knobs)
     return problems
 
 
