@@ -6,6 +6,7 @@ Owns types, ranges and the words of a refusal; `script_task` makes trials of it.
 import re
 import shlex
 import sys
+from pathlib import PurePosixPath
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -63,6 +64,12 @@ class TaskSettings(BaseModel):
     def main(self) -> str:
         """Path of the file that a trial starts."""
         return self.entry or self.files[0]
+
+    @property
+    def title(self) -> str:
+        """What runs are named after: the script, as far as a run can be called that."""
+        stem = PurePosixPath(self.main).stem
+        return re.sub(r"[^A-Za-z0-9]+", "-", stem).strip("-")[:40] or "script"
 
     def words(self) -> list[str]:
         """The command as words; ``python`` is the interpreter that runs evolve."""
@@ -141,12 +148,15 @@ class TaskSettings(BaseModel):
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
         if not self.is_script:
-            lost = [name for name in ("entry", "command", "metric", "pattern", "data")
-                    if getattr(self, name)]
+            lost = [
+                name
+                for name in ("entry", "command", "metric", "pattern", "data")
+                if getattr(self, name)
+            ]
             if lost:
                 raise ValueError(
                     f"{lost[0]} is set, but files names no script that it could belong to: set "
-                    "files = [\"train.py\"], or leave [task] out for the built-in task"
+                    'files = ["train.py"], or leave [task] out for the built-in task'
                 )
             return self
         if not any(path.endswith(".py") for path in self.files):
