@@ -391,7 +391,8 @@ class Engine:
             raise EngineError(
                 f"None of {len(repeats)} runs of the baseline gave a score, the last: {reason}. "
                 "A search needs a baseline that trains. Run its "
-                f"{self._workspace.baseline.entry} alone, mend it, and start a new run; the logs are in {self._workspace.paths.logs}."
+                f"{self._workspace.baseline.entry} alone, mend it, and start a new run; the logs "
+                f"are in {self._workspace.paths.logs}."
             )
 
     def _keep_calibration(self, variant: Variant, outcome: Outcome) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import chi2
 
-
 #: Shares of a metric's own size: noise before it is measured, and of a deterministic script.
 GUESSED_NOISE, SMALLEST_NOISE = 0.01, 1e-6
 #: So many times that size away from the baseline, a score says nothing of the noise.
@@ -73,8 +72,8 @@ def pooled_noise(
 def own_noise(groups: Iterable[Sequence[float]], scores: Iterable[float], *, level: float) -> Noise:
     """Seed noise of a metric of any scale: nothing is expected of it beforehand.
 
-    Its degrees of freedom are those of the repeats alone. Without any repeat, σ is a guess of 1 % of
-    the metric's size. Repeats that agree to the last bit say that the script is deterministic: σ is
+    Its degrees of freedom are those of the repeats alone. Without any repeat, σ is a guess of 1 %
+    of the metric's size. Repeats that agree to the last bit say that the script is deterministic: σ is
     then `SMALLEST_NOISE` of the size, so that any real difference is many σ.
 
     Scores of diverged runs, and groups whose variance is out of all proportion to the middle one,

@@ -10,8 +10,8 @@ def take_seed(request: Request, store: Store, breeder: Breeder) -> tuple[str, Va
     """Take in a hand-written variant.
 
     Args:
-        request: Payload: ``text`` of the genome's entry, ``idea``, and ``parent`` or nothing for the
-            baseline.
+        request: Payload: ``text`` of the genome's entry, ``idea``, and ``parent`` or nothing for
+            the baseline.
         store: Of the run.
         breeder: Commits the variant.
 

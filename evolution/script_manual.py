@@ -14,8 +14,8 @@ frozen: [{frozen}] # names that offspring keep as they are: evaluation, data, se
 # Manual for those who change this script
 
 Each version of the script is a *variant*. It runs once within a time limit, and prints `{name}`,
-which is its score. {better} is better. Nothing else counts, except that of two equal variants the
-simpler one is the better one.
+which is its score. {better} is better. Nothing else counts, except that of two equal variants
+the simpler one is the better one.
 
 ## What must hold
 

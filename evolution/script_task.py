@@ -1,7 +1,7 @@
 """ScriptTask: a script of the user's own as the task of a run.
 
-Reads the genome and weighs the data in the project's folder, which is never written to. What the run
-depends on there stays in that folder: the data must be as they were when the run goes on.
+Reads the genome and weighs the data in the project's folder, which is never written to. The data
+stay in that folder: they must be as they were when the run goes on.
 """
 
 import hashlib

@@ -305,8 +305,8 @@ def _reopened_script(
     task = ScriptTask.open(config.task, Path(str(store.fact(PROJECT))))
     if task.ruler_hash != record.ruler_hash:
         raise WorkspaceError(
-            f"[task] in {paths.settings} was changed since the run began. Scores of another command "
-            "or metric cannot be compared. Put the old settings back, or start a new run."
+            f"[task] in {paths.settings} was changed since the run began. Scores of another "
+            "command or metric cannot be compared. Put the old settings back, or start a new run."
         )
     _check_data(str(task.project), task.data_hash, record.data_hash)
     return task

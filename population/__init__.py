@@ -21,6 +21,8 @@ if TYPE_CHECKING:
         canonical_hash,
         contract_problems,
         knobs,
+        literal_value,
+        rewritten,
         set_knobs,
     )
     from population.lineage import Lineage, LineageError, generation_of
@@ -71,7 +73,8 @@ _HOMES = {
     "errors": "EvolveError",
     "fitness": "Fitness",
     "genome": (
-        "MAIN Genome GenomeError KnobValue Problem canonical_hash contract_problems knobs set_knobs"
+        "MAIN Genome GenomeError KnobValue Problem canonical_hash contract_problems knobs "
+        "literal_value rewritten set_knobs"
     ),
     "lineage": "Lineage LineageError generation_of",
     "merging": "Merged merge_files",
@@ -148,8 +151,10 @@ __all__ = [
     "contract_problems",
     "generation_of",
     "knobs",
+    "literal_value",
     "merge_files",
     "read_summary",
+    "rewritten",
     "set_knobs",
 ]
 

@@ -244,7 +244,8 @@ class Branches:
         except (UnicodeDecodeError, GenomeError) as error:
             raise BranchesError(
                 f"Commit {sha[:10]} holds no genome ({error}), but every variant is a set of text "
-                f"files with {self._entry}. The repository was changed by hand: restore it from a copy."
+                f"files with {self._entry}. The repository was changed by hand: restore it from a "
+                "copy."
             ) from error
 
     def _files(self, tree: str, folder: str = "") -> Iterator[tuple[str, bytes]]:

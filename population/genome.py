@@ -9,7 +9,7 @@ import functools
 import hashlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from types import MappingProxyType
@@ -29,6 +29,8 @@ __all__ = [
     "canonical_hash",
     "contract_problems",
     "knobs",
+    "literal_value",
+    "rewritten",
     "set_knobs",
 ]
 
@@ -130,12 +132,27 @@ def set_knobs(text: str, changes: Mapping[str, KnobValue]) -> str:
             f"{', '.join(found) or '(none)'}. Use one of these, or add the knob to the genome "
             "as a top-level ALL_CAPS = literal."
         )
+    changed = [
+        (found[name][1], value)
+        for name, value in changes.items()
+        if type(found[name][0]) is not type(value) or repr(found[name][0]) != repr(value)
+    ]
+    return rewritten(text, changed)
+
+
+def rewritten(text: str, changes: Sequence[tuple[ast.expr, KnobValue]]) -> str:
+    """``text`` with other literals in place of some of its expressions; every other byte stays.
+
+    Args:
+        text: What the expressions were parsed from.
+        changes: Expressions, none inside another, and what each becomes.
+
+    Raises:
+        GenomeError: A value that has no literal.
+    """
     lines = text.encode("utf-8", "surrogatepass").splitlines(keepends=True)
-    replaced = [(found[name], value) for name, value in changes.items()]
     # From the end backwards, so that earlier positions stay true.
-    for (old, node), value in sorted(replaced, key=lambda r: _start(r[0][1]), reverse=True):
-        if type(old) is type(value) and repr(old) == repr(value):
-            continue
+    for node, value in sorted(changes, key=lambda change: _start(change[0]), reverse=True):
         first, start = _start(node)
         last, end = (node.end_lineno or first) - 1, node.end_col_offset or start
         source = (lines[first][start:] if first != last else lines[first][start:end]).decode()
@@ -204,18 +221,23 @@ def _assignments(text: str) -> dict[str, tuple[KnobValue, ast.expr]]:
                 | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as node)
             ) if _KNOB_NAME.fullmatch(name):
                 try:
-                    found[name] = (_value(node), node)
+                    found[name] = (literal_value(node), node)
                 except (ValueError, ArithmeticError, TypeError):
                     continue  # computed: not a knob
     return found
 
 
-def _value(node: ast.expr) -> KnobValue:
+def literal_value(node: ast.expr) -> KnobValue:
+    """The value of a literal, arithmetic of numbers included.
+
+    Raises:
+        ValueError: It is none; so do the errors of arithmetic.
+    """
     match node:
         case ast.Constant(value=bool() | int() | float() | str() | None as value):
             return value
         case ast.Tuple(elts=elements):
-            return tuple(_value(element) for element in elements)
+            return tuple(literal_value(element) for element in elements)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return -_number(operand)
         case ast.BinOp():
@@ -224,7 +246,7 @@ def _value(node: ast.expr) -> KnobValue:
 
 
 def _number(node: ast.expr) -> int | float:
-    value = _value(node)
+    value = literal_value(node)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("not a number")
     return value

@@ -16,7 +16,7 @@ from population import MAIN, BudgetKind, Genome
 
 
 class TrialSite(Protocol):
-    """How the trials of a run are laid out and started: one implementation for each kind of task."""
+    """How the trials of a run are laid out and started: one class for each kind of task."""
 
     @property
     def run_id(self) -> str:

@@ -1,7 +1,8 @@
 """One run of a script of the user's own: its clock, its output, its score.
 
-There is no handshake: the script knows nothing of us. It has ``train_seconds`` of wall time from its
-start to its end; then the whole tree is killed. The score is what it printed. Standard library only.
+There is no handshake: the script knows nothing of us. It has ``train_seconds`` of wall time from
+its start to its end; then the whole tree is killed. The score is what it printed. Standard library
+only.
 """
 
 import time
