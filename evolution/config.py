@@ -214,6 +214,9 @@ class EvolutionConfig(_Section):
                 else name
                 for name in run["data"]
             ]
+        task = settings.get("task")
+        if isinstance(task, dict) and isinstance(task.get("folder"), str) and task["folder"]:
+            task["folder"] = str((path.parent / Path(task["folder"]).expanduser()).resolve())
         return cls.from_mapping(settings, overrides, source=str(path))
 
     @classmethod
@@ -252,7 +255,8 @@ class EvolutionConfig(_Section):
 
 #: What a script of the user's own has in place of the defaults.
 _SCRIPT_DEFAULTS: Mapping[str, Mapping[str, object]] = {
-    "operators": {"literal": 0.5, "knob": 0.2, "structure": 0.1, "merge": 0.2},
+    # Structural edits know models and trainers; in foreign code they would change data and metric.
+    "operators": {"literal": 0.6, "knob": 0.2, "structure": 0.0, "merge": 0.2},
     "verdict": {"depths": [1.0]},
 }
 

@@ -455,6 +455,7 @@ class Engine:
         self._decided("begin", {"sitting_began": self._clock()})
         if any(t.outcome is not None and t.outcome.val_bpb is not None for t in known):
             self._update_fitness(everywhere=True)  # it was killed before it could, perhaps
+        self._check_baseline()
 
     def _requeue_running(self, reason: str) -> None:
         for lease in self._store.running():

@@ -73,8 +73,8 @@ def own_noise(groups: Iterable[Sequence[float]], scores: Iterable[float], *, lev
     """Seed noise of a metric of any scale: nothing is expected of it beforehand.
 
     Its degrees of freedom are those of the repeats alone. Without any repeat, σ is a guess of 1 %
-    of the metric's size. Repeats that agree to the last bit say that the script is deterministic: σ is
-    then `SMALLEST_NOISE` of the size, so that any real difference is many σ.
+    of the metric's size. Repeats that agree to the last bit say that the script is deterministic:
+    σ is then `SMALLEST_NOISE` of the size, so that any real difference is many σ.
 
     Scores of diverged runs, and groups whose variance is out of all proportion to the middle one,
     are left out.

@@ -19,7 +19,8 @@ the simpler one is the better one.
 
 ## What must hold
 
-- What is measured stays what it is: the data, their split, and how `{name}` is computed and printed.
+- What is measured stays what it is: the data, their split, and how `{name}` is computed and
+  printed.
 - The frozen names above keep their values.
 
 ## What helps

@@ -87,8 +87,9 @@ class ScriptTask:
 
     @property
     def ruler_hash(self) -> str:
-        """Of the settings: what is started, and how its output is read."""
-        text = json.dumps(self.settings.model_dump(mode="json"), sort_keys=True)
+        """Of the settings: what is started, and how its output is read; not where it lies."""
+        settings = self.settings.model_dump(mode="json", exclude={"folder"})
+        text = json.dumps(settings, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def genome(self) -> Genome:
@@ -104,7 +105,7 @@ class ScriptTask:
         settings = self.settings
         script = ScriptSpec(
             metric=settings.metric,
-            pattern=settings.expression(),
+            pattern=settings.pattern,
             pattern_use=settings.pattern_use,
             sign=-1.0 if self.metric.direction is Direction.MAXIMIZE else 1.0,
             data={name: str(self.project / name) for name in settings.data},

@@ -18,8 +18,6 @@ _PYTHON = ("python", "python3")
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]*", re.ASCII)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _METRIC_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_./-]{0,63}", re.ASCII)
-#: A number as scripts print it, NaN and infinity included: those are news, too.
-NUMBER = r"([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|nan|NaN|NAN|inf|Inf|INF))"
 
 
 class TaskSettings(BaseModel):
@@ -27,6 +25,7 @@ class TaskSettings(BaseModel):
 
     Attributes:
         files: The genome's files, by path in the project's folder.
+        folder: That folder, beside the settings; by default theirs.
         entry: The one that a trial starts; by default the first.
         command: How it is started, as words or as one line; by default ``python <entry>``.
         metric: Name of the number that the script prints.
@@ -43,6 +42,7 @@ class TaskSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     files: tuple[str, ...] = Field(default=(), strict=False)
+    folder: str = ""
     entry: str = ""
     command: tuple[str, ...] = Field(default=(), strict=False)
     metric: str = ""
@@ -75,10 +75,6 @@ class TaskSettings(BaseModel):
         """The command as words; ``python`` is the interpreter that runs evolve."""
         words = self.command or ("python", self.main)
         return [sys.executable if words[0] in _PYTHON else words[0], *words[1:]]
-
-    def expression(self) -> str:
-        """The pattern in force: by default a line ``name: value`` or ``name = value``."""
-        return self.pattern or rf"^\s*{re.escape(self.metric)}\s*[:=]\s*{NUMBER}\s*$"
 
     def as_metric(self) -> Metric:
         """The metric as the run keeps it."""

@@ -7,7 +7,7 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,8 +50,6 @@ DISK_FLOOR_MB = 300
 BASELINE_NAME = "g000-000"
 #: The store's fact that holds the training budget of one trial.
 BUDGET = "budget"
-#: The store's fact that says in which folder a script and its data lie.
-PROJECT = "project"
 
 
 class WorkspaceError(EvolveError):
@@ -115,6 +113,8 @@ def create_run(
     """
     git_executable()
     is_script = config.task.is_script
+    if is_script:
+        config = _placed(config, project)
     stem = config.task.title if is_script else load_profile(config.run.profile).name
     name = _usable_name(runs, name, stem)
     _check_disk(runs)
@@ -195,7 +195,8 @@ def open_run(paths: RunPaths, *, report: Report = _silent) -> Iterator[Workspace
 
 def task_contract(store: Store) -> Contract:
     """What the genomes of a run must keep, from its store alone."""
-    return Contract(is_script=isinstance(store.fact(PROJECT), str))
+    task = store.run().settings.get("task")
+    return Contract(is_script=isinstance(task, Mapping) and bool(task.get("files")))
 
 
 def check_genome(genome: Genome, source: str, contract: Contract | None = None) -> None:
@@ -231,14 +232,12 @@ class _Beginning:
         genome: Its baseline.
         program: Text of the manual.
         ruler: Text of ``prepare.py``; None where there is none.
-        project: Folder that the run goes on to depend on; None if it depends on none.
     """
 
     task: Task
     genome: Genome
     program: bytes
     ruler: bytes | None = None
-    project: Path | None = None
 
     def files(self, paths: RunPaths) -> dict[Path, bytes]:
         """What the run's folder begins with."""
@@ -263,15 +262,22 @@ def _language_model_start(
     )
 
 
+def _placed(config: EvolutionConfig, project: Path | None) -> EvolutionConfig:
+    """The settings with the folder of the script by its whole path: the run lies elsewhere."""
+    folder = Path(config.task.folder) if config.task.folder else project or Path()
+    task = config.task.model_copy(update={"folder": str(folder.resolve())})
+    return config.model_copy(update={"task": task})
+
+
 def _script_start(config: EvolutionConfig, project: Path | None, report: Report) -> _Beginning:
-    folder = (project or Path()).resolve()
+    folder = Path(config.task.folder)
     report(f"script {config.task.main!r} in {folder}")
     task = ScriptTask.open(config.task, folder)
     genome = task.genome()
     check_genome(genome, str(folder / genome.entry), task.contract)
-    manual = folder / "program.md"
+    manual = (project or folder) / "program.md"
     program = manual.read_bytes() if manual.is_file() else script_manual(task.metric).encode()
-    return _Beginning(task=task, genome=genome, program=program, project=folder)
+    return _Beginning(task=task, genome=genome, program=program)
 
 
 def _reopened_language_model(
@@ -302,7 +308,7 @@ def _reopened_script(
 ) -> Task:
     """The task as the run began with it: same settings, same data."""
     record = store.run()
-    task = ScriptTask.open(config.task, Path(str(store.fact(PROJECT))))
+    task = ScriptTask.open(config.task, Path(config.task.folder))
     if task.ruler_hash != record.ruler_hash:
         raise WorkspaceError(
             f"[task] in {paths.settings} was changed since the run began. Scores of another "
@@ -409,8 +415,6 @@ def _first_rows(paths: RunPaths, name: str, config: EvolutionConfig, beginning: 
         store.add_variant(variant)
         store.set_fact(BUDGET, {"kind": task.budget.kind.value, "amount": task.budget.amount})
         store.set_metric(task.metric)
-        if beginning.project is not None:
-            store.set_fact(PROJECT, str(beginning.project))
 
 
 def _frozen_budget(store: Store, task: Task) -> Budget:

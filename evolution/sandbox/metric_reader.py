@@ -11,6 +11,13 @@ from evolution.sandbox.streams import plain
 
 _LINE_BYTES = 4096  # beyond, a line is no result but a dump; what follows its start is passed over
 _ENDS = re.compile(rb"\r\n|\n|\r")
+#: A number as scripts print it, NaN and infinity included: those are news, too.
+NUMBER = r"([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|nan|NaN|NAN|inf|Inf|INF))"
+
+
+def usual_pattern(name: str) -> str:
+    """Finds a line ``name: value`` or ``name = value``, and nothing else on it."""
+    return rf"^\s*{re.escape(name)}\s*[:=]\s*{NUMBER}\s*$"
 
 
 class MetricError(Exception):
@@ -27,13 +34,15 @@ class MetricReader:
 
     Args:
         name: Of the metric, for messages.
-        pattern: Finds the value in a line, in its one group.
+        pattern: Finds the value in a line, in its one group; "" for a line ``name: value`` or
+            ``name = value``.
         takes_last: True to take the last of several values; else different ones are refused.
     """
 
     def __init__(self, name: str, pattern: str, *, takes_last: bool) -> None:
         self._name = name
-        self._pattern = re.compile(pattern)
+        self._wanted = f"the pattern {pattern}" if pattern else f"a line `{name}: NUMBER`"
+        self._pattern = re.compile(pattern or usual_pattern(name))
         self._takes_last = takes_last
         self._partial = bytearray()
         self._line_count = 0
@@ -61,7 +70,7 @@ class MetricReader:
             raise MetricError(
                 "contract",
                 f"{self._name} was never printed: none of {self._line_count} lines of output fits "
-                f"the pattern {self._pattern.pattern}",
+                f"{self._wanted}",
             )
         if self._has_changed and not self._takes_last:
             raise MetricError(
