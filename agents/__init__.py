@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from agents.builtin import KnobEdit, StructureEdit
     from agents.crossover import Crossover, ModelCrossover
+    from agents.literals import LiteralEdit, is_off_limits, literals
     from agents.model import Message, Model, ModelError, Reply, Usage
     from agents.mutator import Mutator
     from agents.operator import Context, Operator, Parent, Proposal, Refusal
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "builtin": "KnobEdit StructureEdit",
     "crossover": "Crossover ModelCrossover",
+    "literals": "LiteralEdit is_off_limits literals",
     "model": "Message Model ModelError Reply Usage",
     "mutator": "Mutator",
     "operator": "Context Operator Parent Proposal Refusal",
@@ -29,6 +31,7 @@ __all__ = [
     "Context",
     "Crossover",
     "KnobEdit",
+    "LiteralEdit",
     "Message",
     "Model",
     "ModelCrossover",
@@ -42,6 +45,8 @@ __all__ = [
     "ScriptedModel",
     "StructureEdit",
     "Usage",
+    "is_off_limits",
+    "literals",
 ]
 
 

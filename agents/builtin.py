@@ -4,7 +4,9 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 
+from agents.files import drawn_file
 from agents.knob_moves import Surroundings, divisibility_breaks, moved, off_values, turn_weight
+from agents.literals import is_off_limits
 from agents.offspring import offspring_problem
 from agents.operator import Context, Proposal, Refusal
 from population import KnobValue, Origin, knobs, set_knobs
@@ -22,8 +24,10 @@ class KnobEdit:
     def propose(self, context: Context) -> Proposal | Refusal:
         """Draw moves until one gives a new genome."""
         parent = context.parents[0]
-        before = knobs(parent.genome.main)
-        around = Surroundings(before, off_values(parent.genome.main, before))
+        path = drawn_file(parent.genome, context.rng)
+        text = parent.genome.files[path]
+        before = _free_knobs(text, context)
+        around = Surroundings(before, off_values(text, before))
         reasons: Counter[str] = Counter()
         for _ in range(DRAWS if before else 0):
             changes = self._draw(around, context)
@@ -31,7 +35,7 @@ class KnobEdit:
             if problem:
                 reasons[problem] += 1
                 continue
-            genome = parent.genome.with_main(set_knobs(parent.genome.main, changes))
+            genome = parent.genome.with_file(path, set_knobs(text, changes))
             problem = offspring_problem(genome, context)
             if problem is None:
                 return Proposal(
@@ -46,7 +50,7 @@ class KnobEdit:
                     trailers={"Knob": ", ".join(changes)},
                 )
             reasons[problem] += 1
-        return _refusal(self.name, reasons or Counter({"the genome has no knobs": 1}))
+        return _refusal(self.name, reasons or Counter({f"{path} has no knobs": 1}))
 
     def _draw(self, around: Surroundings, context: Context) -> dict[str, KnobValue]:
         count = 2 if context.rng.random() < _SECOND_KNOB else 1
@@ -78,13 +82,14 @@ class StructureEdit:
         weights = [edit.weight for edit in EDITS]
         shares = [weight / sum(weights) for weight in weights]
         reasons: Counter[str] = Counter()
+        path = drawn_file(parent.genome, context.rng)
         for _ in range(DRAWS):
             edit = EDITS[int(context.rng.choice(len(EDITS), p=shares))]
-            edited = apply_edit(edit, parent.genome.main, context.rng)
+            edited = apply_edit(edit, parent.genome.files[path], context.rng)
             if isinstance(edited, Unedited):
                 reasons[f"{edit.name}: {edited.reason}"] += 1
                 continue
-            genome = parent.genome.with_main(edited.text)
+            genome = parent.genome.with_file(path, edited.text)
             problem = offspring_problem(genome, context)
             if problem is None:
                 return Proposal(
@@ -97,6 +102,14 @@ class StructureEdit:
                 )
             reasons[f"{edit.name}: {problem}"] += 1
         return _refusal(self.name, reasons)
+
+
+def _free_knobs(text: str, context: Context) -> dict[str, KnobValue]:
+    """The knobs that may be turned: in a script, none whose name says that it measures."""
+    found = knobs(text)
+    if not context.contract.is_script:
+        return found
+    return {name: value for name, value in found.items() if not is_off_limits(name)}
 
 
 def _knob_problem(before: Mapping[str, KnobValue], changes: Mapping[str, KnobValue]) -> str:

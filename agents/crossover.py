@@ -2,11 +2,12 @@
 
 import difflib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from agents.conversation import Question, ask
 from agents.knob_moves import divisibility_breaks, significant
+from agents.literals import literal_values, set_literals
 from agents.model import Model
 from agents.offspring import offspring_problem
 from agents.operator import Context, Proposal, Refusal
@@ -66,25 +67,27 @@ class Crossover:
 
     def _united(self, context: Context, base: Genome, is_mixing: bool) -> Proposal | Refusal:
         first, second = context.parents
-        values = merged_knobs(base, first.genome, second.genome, is_mixing=is_mixing)
-        for parent in (first, second):
-            before = knobs(parent.genome.main)
-            broken = divisibility_breaks(before, {**before, **values.values})
-            if broken:
-                return Refusal(self.name, f"the parents' knobs do not go together: {broken}")
-        # With the same knobs everywhere, only the rest of the texts can be in conflict.
-        merged = self._merge(
-            *(
-                genome.with_main(set_knobs(genome.main, values.values))
-                for genome in (base, first.genome, second.genome)
-            )
-        )
+        genomes = [base, first.genome, second.genome]
+        both_changed: list[str] = []
+        for path in _shared_sources(genomes):
+            base_values, one, other = (_settings(g.files[path], context) for g in genomes)
+            values = _merged_values(base_values, one, other, is_mixing=is_mixing)
+            both_changed += values.both_changed
+            for before in (one, other):
+                broken = divisibility_breaks(before, {**before, **values.values})
+                if broken:
+                    return Refusal(self.name, f"the parents' knobs do not go together: {broken}")
+            genomes = [
+                g.with_file(path, _with_settings(g.files[path], values.values)) for g in genomes
+            ]
+        # With the same settings everywhere, only the rest of the texts can be in conflict.
+        merged = self._merge(*genomes)
         if merged.genome is None:
             return Refusal(self.name, f"{merged.conflicts} conflicts between the parents' texts")
         problem = offspring_problem(merged.genome, context)
         if problem is not None:
             return Refusal(self.name, f"the merge {problem}")
-        clash = ", ".join(values.both_changed)
+        clash = ", ".join(both_changed)
         return Proposal(
             genome=merged.genome,
             parents=(first.variant.sha, second.variant.sha),
@@ -101,7 +104,18 @@ def merged_knobs(base: Genome, ours: Genome, theirs: Genome, *, is_mixing: bool)
     A knob that both changed takes the fitter parent's value (``ours``) or, when mixing, the
     geometric mean where the scale is logarithmic.
     """
-    before, one, other = knobs(base.main), knobs(ours.main), knobs(theirs.main)
+    return _merged_values(
+        knobs(base.main), knobs(ours.main), knobs(theirs.main), is_mixing=is_mixing
+    )
+
+
+def _merged_values(
+    before: Mapping[str, KnobValue],
+    one: Mapping[str, KnobValue],
+    other: Mapping[str, KnobValue],
+    *,
+    is_mixing: bool,
+) -> MergedKnobs:
     values: dict[str, KnobValue] = {}
     both: list[str] = []
     for name in (name for name in before if name in one and name in other):
@@ -113,6 +127,23 @@ def merged_knobs(base: Genome, ours: Genome, theirs: Genome, *, is_mixing: bool)
                 both.append(name)
                 values[name] = _between(one[name], other[name]) if is_mixing else one[name]
     return MergedKnobs(values, tuple(both))
+
+
+def _shared_sources(genomes: Sequence[Genome]) -> list[str]:
+    """Python files that all of them have."""
+    return [path for path in genomes[0].sources if all(path in g.files for g in genomes)]
+
+
+def _settings(text: str, context: Context) -> dict[str, KnobValue]:
+    """Knobs by name; of a script the other numbers, too, by their place, which has a colon."""
+    found = knobs(text)
+    return {**found, **literal_values(text)} if context.contract.is_script else found
+
+
+def _with_settings(text: str, values: Mapping[str, KnobValue]) -> str:
+    places = {key: value for key, value in values.items() if ":" in key}
+    text = set_knobs(text, {name: value for name, value in values.items() if name not in places})
+    return set_literals(text, places)
 
 
 def _alike(one: KnobValue, other: KnobValue) -> bool:

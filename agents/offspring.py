@@ -6,7 +6,7 @@ from population import Genome, canonical_hash, contract_problems
 
 def offspring_problem(genome: Genome, context: Context) -> str | None:
     """Why ``genome`` is no offspring of ``context``'s parents, in one line; None if it is one."""
-    problems = contract_problems(genome)
+    problems = contract_problems(genome, context.contract)
     if problems:
         listed = "; ".join(f"{p.rule} (line {p.line}): {p.message}" for p in problems[:5])
         return f"breaks the contract: {listed}"

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from numpy.random import Generator
 
-from population import Fitness, Genome, Origin, Variant
+from population import Contract, Fitness, Genome, Origin, Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class Context:
         sigma: Seed noise of one trial, in bpb; None until it is known.
         history: What was tried, newest first, one line each: operator, hypothesis, effect or
             failure.
+        contract: What offspring must keep.
     """
 
     parents: Sequence[Parent]
@@ -42,6 +43,7 @@ class Context:
     program: str = ""
     sigma: float | None = None
     history: Sequence[str] = ()
+    contract: Contract = field(default_factory=Contract)
 
 
 @dataclass(frozen=True, slots=True)

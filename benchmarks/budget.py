@@ -102,7 +102,7 @@ def train_for_seconds(workspace: Workspace, seconds: float, seed: int, core: int
         (folder / "train.py").write_text(workspace.baseline.main, encoding="utf-8")
         (folder / "prepare.py").write_bytes(workspace.paths.ruler.read_bytes())
         conditions = {
-            "data": str(workspace.data.path),
+            "data": str(workspace.task.data.path),
             "budget": {"kind": "cpu", "amount": seconds},
             "rng_seed": seed,
         }

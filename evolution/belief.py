@@ -7,6 +7,9 @@ run, and the snapshots of those. Verdict runs stay out, so that a verdict is fre
 from evolution.noise import Posterior, Reading, VariantNode, fit
 from population import Purpose, Store, Trial
 
+#: Seed noise that is expected of bits per byte; of another metric nothing is.
+BPB_SIGMA = 0.003
+
 
 def believe(store: Store, *, stop_fraction: float) -> Posterior:
     """What the run's trials say of every variant.
@@ -22,7 +25,8 @@ def believe(store: Store, *, stop_fraction: float) -> Posterior:
         if trial.purpose is not Purpose.VERDICT
         for reading in readings_of(trial, stop_fraction)
     ]
-    return fit(nodes, readings, fraction=stop_fraction)
+    prior_sigma = BPB_SIGMA if store.metric().unit == "bpb" else None
+    return fit(nodes, readings, fraction=stop_fraction, prior_sigma=prior_sigma)
 
 
 def readings_of(trial: Trial, stop_fraction: float) -> list[Reading]:

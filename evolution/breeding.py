@@ -15,6 +15,7 @@ from evolution.config import PopulationSettings
 from evolution.selection import survivors, tournament
 from population import (
     Branches,
+    Contract,
     Fitness,
     Genome,
     Lineage,
@@ -49,9 +50,10 @@ class Breeder:
         weights: How often each is asked, relative to the others.
         settings: Survivors and tournament.
         program: Text of program.md, for the operators that read it.
+        contract: What offspring must keep.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a breeder knows, each by its name
         self,
         *,
         run: str,
@@ -62,6 +64,7 @@ class Breeder:
         settings: PopulationSettings,
         clock: Callable[[], float],
         program: str = "",
+        contract: Contract | None = None,
     ) -> None:
         self._run = run
         self._store = store
@@ -71,6 +74,7 @@ class Breeder:
         self._settings = settings
         self._clock = clock
         self._program = program
+        self.contract = contract or Contract()
         self._read_genome = functools.lru_cache(KEPT_GENOMES)(branches.genome)
 
     def breed(
@@ -138,7 +142,7 @@ class Breeder:
         return survivors(
             scored,
             self._settings.survivors,
-            leanness={sha: len(self.genome(sha).main) for sha, _ in scored},
+            leanness={sha: self.genome(sha).size for sha, _ in scored},
             distance={
                 sha: _line_distance(self.genome(sha), self.genome(best)) for sha, _ in scored
             },
@@ -192,6 +196,7 @@ class Breeder:
             program=self._program,
             sigma=sigma,
             history=tuple(history),
+            contract=self.contract,
         )
 
     def _commit(self, proposal: Proposal, variants: Mapping[str, Variant]) -> Variant:
@@ -224,4 +229,8 @@ class Breeder:
 
 def _line_distance(one: Genome, other: Genome) -> int:
     """Lines that only one of the two has: how unlike two genomes are."""
-    return len(set(one.main.splitlines()) ^ set(other.main.splitlines()))
+    return len(_lines(one) ^ _lines(other))
+
+
+def _lines(genome: Genome) -> set[tuple[str, str]]:
+    return {(path, line) for path, text in genome.files.items() for line in text.splitlines()}

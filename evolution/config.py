@@ -13,6 +13,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from evolution.task_settings import TaskSettings
 from population.errors import EvolveError
 
 #: Shares of a budget at which a reading is taken; see `Site.snapshots`.
@@ -81,12 +82,13 @@ class OperatorSettings(_Section):
     knob: _Weight = 0.35
     structure: _Weight = 0.45
     merge: _Weight = 0.20
+    literal: _Weight = 0.0
 
     @model_validator(mode="after")
     def _some_mutation(self) -> Self:
-        if not (self.knob or self.structure):
+        if not (self.knob or self.structure or self.literal):
             raise ValueError(
-                "knob and structure are both 0, so that nothing new could arise: "
+                "knob, structure and literal are all 0, so that nothing new could arise: "
                 "set at least one of them above 0"
             )
         return self
@@ -143,6 +145,7 @@ class EvolutionConfig(_Section):
     """
 
     run: RunSettings = RunSettings()
+    task: TaskSettings = TaskSettings()
     limits: LimitSettings = LimitSettings()
     workers: WorkerSettings = WorkerSettings()
     baseline: BaselineSettings = BaselineSettings()
@@ -150,6 +153,34 @@ class EvolutionConfig(_Section):
     operators: OperatorSettings = OperatorSettings()
     stopping: StoppingSettings = StoppingSettings()
     verdict: VerdictSettings = VerdictSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _script_defaults(cls, settings: object) -> object:
+        """A script has no depth to change, and its numbers are rarely ALL_CAPS knobs."""
+        if not isinstance(settings, Mapping):
+            return settings
+        task = settings.get("task")
+        if not isinstance(task, Mapping) or not task.get("files"):
+            return settings
+        return _laid_over(settings, _SCRIPT_DEFAULTS)
+
+    @model_validator(mode="after")
+    def _fits_the_task(self) -> Self:
+        if not self.task.is_script:
+            return self
+        if self.verdict.depths != (1.0,):
+            raise ValueError(
+                "[verdict] depths has a depth beside 1.0, but a script of one's own has no depth "
+                "that could be changed: leave depths out"
+            )
+        if self.run.data or self.run.budget:
+            name = "data" if self.run.data else "budget"
+            raise ValueError(
+                f"[run] {name} belongs to the built-in task, but [task] names a script: set "
+                f"[task] {'data' if name == 'data' else 'time_limit'} instead"
+            )
+        return self
 
     @classmethod
     def load(cls, path: Path, overrides: Mapping[str, Any] | None = None) -> "EvolutionConfig":
@@ -183,6 +214,9 @@ class EvolutionConfig(_Section):
                 else name
                 for name in run["data"]
             ]
+        task = settings.get("task")
+        if isinstance(task, dict) and isinstance(task.get("folder"), str) and task["folder"]:
+            task["folder"] = str((path.parent / Path(task["folder"]).expanduser()).resolve())
         return cls.from_mapping(settings, overrides, source=str(path))
 
     @classmethod
@@ -217,6 +251,26 @@ class EvolutionConfig(_Section):
         import tomlkit
 
         return tomlkit.dumps(self.model_dump(mode="json"))
+
+
+#: What a script of the user's own has in place of the defaults.
+_SCRIPT_DEFAULTS: Mapping[str, Mapping[str, object]] = {
+    # Structural edits know models and trainers; in foreign code they would change data and metric.
+    "operators": {"literal": 0.6, "knob": 0.2, "structure": 0.0, "merge": 0.2},
+    "verdict": {"depths": [1.0]},
+}
+
+
+def _laid_over(
+    settings: Mapping[str, Any], defaults: Mapping[str, Mapping[str, object]]
+) -> dict[str, Any]:
+    """``settings`` with ``defaults`` where they say nothing."""
+    laid = dict(settings)
+    for section, values in defaults.items():
+        given = settings.get(section, {})
+        if isinstance(given, Mapping):  # else the check says so
+            laid[section] = {**values, **given}
+    return laid
 
 
 def usable_cores() -> list[int]:

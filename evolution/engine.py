@@ -113,6 +113,7 @@ class Engine:
             settings=config.population,
             clock=clock,
             program=workspace.paths.program.read_text(encoding="utf-8"),
+            contract=workspace.task.contract,
         )
         self._confirmation = Confirmation(
             store=store,
@@ -389,8 +390,9 @@ class Engine:
             reason = failure.message if failure is not None else "no score"
             raise EngineError(
                 f"None of {len(repeats)} runs of the baseline gave a score, the last: {reason}. "
-                "A search needs a baseline that trains. Run its train.py alone, mend it, and start "
-                f"a new run; the logs are in {self._workspace.paths.logs}."
+                "A search needs a baseline that trains. Run its "
+                f"{self._workspace.baseline.entry} alone, mend it, and start a new run; the logs "
+                f"are in {self._workspace.paths.logs}."
             )
 
     def _keep_calibration(self, variant: Variant, outcome: Outcome) -> None:
@@ -416,9 +418,10 @@ class Engine:
         }
         self._store.save_fitnesses(moved)
         self._store.set_fact("sigma", posterior.sigma)
+        metric = self._workspace.task.metric
         self._workspace.branches.notes(
             {
-                sha: f"val_bpb {fitness}, trials {fitness.trial_count}, reported"
+                sha: f"{metric.words(fitness)}, trials {fitness.trial_count}, reported"
                 for sha, fitness in (now if everywhere else moved).items()
                 if fitness.is_scored
             }
@@ -452,6 +455,7 @@ class Engine:
         self._decided("begin", {"sitting_began": self._clock()})
         if any(t.outcome is not None and t.outcome.val_bpb is not None for t in known):
             self._update_fitness(everywhere=True)  # it was killed before it could, perhaps
+        self._check_baseline()
 
     def _requeue_running(self, reason: str) -> None:
         for lease in self._store.running():

@@ -4,6 +4,7 @@
 The statistics are in `mixed_model`; here they become bpb, probabilities and predictions.
 """
 
+import dataclasses
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -15,7 +16,7 @@ from scipy.special import stdtr
 from evolution.least_squares import Solution, Vector
 from evolution.mixed_model import SEED_SHARE, MixedModel, Scales, fit_scales
 from evolution.pedigree import Pedigree, VariantNode
-from evolution.readings import Noise, Reading, pooled_noise, replicates
+from evolution.readings import Noise, Reading, own_noise, pooled_noise, replicates
 from population import Fitness, Snapshot
 
 __all__ = [
@@ -30,6 +31,11 @@ __all__ = [
     "fit",
     "pooled_noise",
 ]
+
+
+#: In σ above the baseline: where the scores of a script stop counting for worse than others. Far
+#: beyond any effect worth telling apart, and small enough for the arithmetic.
+DISASTER = 1e7
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +71,7 @@ def fit(
     *,
     fraction: float | None = None,
     repeats: Iterable[Sequence[float]] = (),
-    prior_sigma: float = 0.003,
+    prior_sigma: float | None = 0.003,
 ) -> "Posterior":
     """What the readings say of every variant.
 
@@ -75,17 +81,37 @@ def fit(
             that is not finite is passed over; so are snapshots at other fractions.
         fraction: Where snapshots may stop a run; None uses scores alone.
         repeats: Further groups of repeated scores that inform σ alone (verdict runs).
-        prior_sigma: What σ is expected to be, in bpb.
+        prior_sigma: What σ is expected to be, in bpb; None for a metric of unknown scale, whose
+            repeats alone tell.
 
     Raises:
         ValueError: The lineage is broken: an unknown parent, a cycle, a reading of no variant.
     """
     pedigree = Pedigree(nodes)
     taken = _usable(readings, pedigree, fraction)
-    noise = pooled_noise([*replicates(taken), *repeats], prior_sigma=prior_sigma)
+    groups = [*replicates(taken), *repeats]
+    if prior_sigma is not None:
+        noise = pooled_noise(groups, prior_sigma=prior_sigma)
+    else:
+        level = _level(taken, pedigree)
+        noise = own_noise(groups, [r.bpb for r in taken if r.is_full], level=level)
+        taken = [_bounded(reading, level + DISASTER * noise.sigma) for reading in taken]
     model = MixedModel(pedigree, taken, noise.sigma)
     scales, factors = fit_scales(model)
     return Posterior(model, model.solve(scales, factors), scales, noise)
+
+
+def _level(readings: Sequence[Reading], pedigree: Pedigree) -> float:
+    """The baseline's score; of all scores, the middle one, while it has none."""
+    roots = {node.sha for node in pedigree.order if not node.parents}
+    of_root = [r.bpb for r in readings if r.is_full and r.variant in roots]
+    scores = of_root or [r.bpb for r in readings if r.is_full]
+    return float(np.median(scores)) if scores else 0.0
+
+
+def _bounded(reading: Reading, worst: float) -> Reading:
+    """A diverged run may print 1e300: beyond `worst` all disasters are alike."""
+    return dataclasses.replace(reading, bpb=min(reading.bpb, worst))
 
 
 def _usable(

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import chi2
 
+#: Shares of a metric's own size: noise before it is measured, and of a deterministic script.
+GUESSED_NOISE, SMALLEST_NOISE = 0.01, 1e-6
+#: So many times that size away from the baseline, a score says nothing of the noise.
+DIVERGED = 1e3
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -62,6 +67,45 @@ def pooled_noise(
             continue
         squares, df = squares + group_squares, df + group_df
     return Noise(math.sqrt(squares / df), df)
+
+
+def own_noise(groups: Iterable[Sequence[float]], scores: Iterable[float], *, level: float) -> Noise:
+    """Seed noise of a metric of any scale: nothing is expected of it beforehand.
+
+    Its degrees of freedom are those of the repeats alone. Without any repeat, σ is a guess of 1 %
+    of the metric's size. Repeats that agree to the last bit say that the script is deterministic:
+    σ is then `SMALLEST_NOISE` of the size, so that any real difference is many σ.
+
+    Scores of diverged runs, and groups whose variance is out of all proportion to the middle one,
+    are left out.
+
+    Args:
+        groups: Scores of repeated runs, one group a variant and device class.
+        scores: All scores.
+        level: The baseline's score.
+    """
+    size = _size(level, scores)
+    repeats = [
+        np.array([score for score in group if abs(score - level) <= DIVERGED * size])
+        for group in groups
+    ]
+    sums = [(float(((r - r.mean()) ** 2).sum()), r.size - 1) for r in repeats if r.size > 1]
+    if not sums:
+        return Noise(GUESSED_NOISE * size, 1.0)
+    middle = sorted(squares / df for squares, df in sums)[(len(sums) - 1) // 2]
+    limits = [middle * max(float(chi2.ppf(0.999, df)), 11 * df) for _, df in sums]
+    kept = [
+        pair for pair, limit in zip(sums, limits, strict=True) if not middle or pair[0] <= limit
+    ]
+    squares, df = (sum(values) for values in zip(*kept, strict=True))
+    return Noise(max(math.sqrt(squares / df), SMALLEST_NOISE * size), float(df))
+
+
+def _size(level: float, scores: Iterable[float]) -> float:
+    """How large a metric's values are: the baseline's, or how far others lie from it."""
+    distances = [abs(score - level) for score in scores]
+    size = max(abs(level), float(np.median(distances)) if distances else 0.0)
+    return size if 0 < size < math.inf else 1.0
 
 
 def replicates(readings: Iterable[Reading]) -> list[list[float]]:

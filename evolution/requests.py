@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 
 from evolution.breeding import Breeder
-from population import MAIN, Genome, Request, Store, StoreError, Variant, contract_problems
+from population import Request, Store, StoreError, Variant, contract_problems
 
 
 def take_seed(request: Request, store: Store, breeder: Breeder) -> tuple[str, Variant | None]:
     """Take in a hand-written variant.
 
     Args:
-        request: Payload: ``text`` of the genome, ``idea``, and ``parent`` or nothing for the
-            baseline.
+        request: Payload: ``text`` of the genome's entry, ``idea``, and ``parent`` or nothing for
+            the baseline.
         store: Of the run.
         breeder: Commits the variant.
 
@@ -21,15 +21,15 @@ def take_seed(request: Request, store: Store, breeder: Breeder) -> tuple[str, Va
     payload = request.payload
     if not isinstance(payload, Mapping) or not {"text", "idea"} <= set(payload):
         return "refused: a seed needs the text of its genome and its idea", None
-    genome = Genome({MAIN: str(payload["text"])})
-    problems = contract_problems(genome)
-    if problems:
-        first = problems[0]
-        return f"refused: line {first.line} breaks {first.rule}: {first.message}", None
     try:
         parent = store.variant(str(payload.get("parent") or store.run().baseline))
     except StoreError as error:
         return f"refused: {error}", None
+    genome = breeder.genome(parent.sha).with_main(str(payload["text"]))
+    problems = contract_problems(genome, breeder.contract)
+    if problems:
+        first = problems[0]
+        return f"refused: line {first.line} breaks {first.rule}: {first.message}", None
     variant = breeder.adopt(genome, idea=str(payload["idea"]), parent=parent)
     if store.trials(variant=variant.sha):
         return f"refused: {variant.name} is the same genome", None

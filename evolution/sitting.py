@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from evolution.engine import Engine
-from evolution.executors import LocalExecutor, Site, Slot, cpu_slots, gpu_slots
+from evolution.executors import LocalExecutor, Slot, cpu_slots, gpu_slots
 from evolution.jobs import YARDSTICK
 from evolution.operators import built_in
 from evolution.workspace import Workspace
@@ -50,16 +50,8 @@ def local_executor(workspace: Workspace, slots: list[Slot]) -> LocalExecutor:
     yardstick = workspace.store.fact(YARDSTICK)
     # The name alone is not unique: another folder may hold a run of the same name.
     place = hashlib.sha256(str(workspace.paths.root.resolve()).encode()).hexdigest()[:12]
-    site = Site(
-        run_id=f"{workspace.name}-{place}",
-        scratch=workspace.paths.scratch,
-        ruler=workspace.paths.ruler,
-        ruler_hash=workspace.ruler.hash,
-        data=workspace.data.path,
-        baseline=workspace.baseline,
-        logs=workspace.paths.logs,
-        preload=("torch",),
-    )
+    run_id = f"{workspace.name}-{place}"
+    site = workspace.task.site(workspace.paths, run_id, workspace.baseline)
     seconds = float(yardstick["seconds_per_token"]) if isinstance(yardstick, dict) else None
     return LocalExecutor(site, slots, yardstick_seconds=seconds)
 

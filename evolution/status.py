@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from population import (
     Fitness,
     Lease,
+    Metric,
     Purpose,
     RunRecord,
     RunState,
@@ -34,7 +35,7 @@ class Standing:
         sha: Its commit.
         operator: Who made it.
         hypothesis: What was changed, and why it should help.
-        fitness: Posterior mean of its val_bpb.
+        fitness: Posterior mean of its score as it is kept: lower is better.
         fitness_sd: Posterior standard deviation.
         gain: Fitness of the baseline − its own; None without a scored baseline.
         gain_sd: Its standard deviation, the two taken as independent.
@@ -83,13 +84,14 @@ class RunStatus:
         verdict_trials_done: Verdict trials that have ended.
         baseline: What is believed of the baseline; None before its first score.
         champion: What is believed of the best variant; None while nothing is scored.
-        sigma: Seed noise of one trial, in bpb; None until the engine knows it.
+        sigma: Seed noise of one trial, in the metric's unit; None until the engine knows it.
         running: Trials under way.
         device_hours: Hours that trials held a slot.
         elapsed_seconds: Wall time of all sittings.
         seconds_left: Estimate, verdict included; None while there is too little to go by.
         verdict: The last verdict; None before one.
         as_of: When this was read, in seconds since the epoch.
+        metric: What scores are called, and how they are shown.
     """
 
     name: str
@@ -110,9 +112,10 @@ class RunStatus:
     seconds_left: float | None
     verdict: Verdict | None
     as_of: float
+    metric: Metric = dataclasses.field(default_factory=Metric)
 
     def as_dict(self) -> dict[str, object]:
-        """The same as plain JSON values; bpb and seconds throughout."""
+        """The same as plain JSON values, scores as they are kept: lower is better."""
         facts = dataclasses.asdict(self)
         facts["trial_counts"] = {str(status): n for status, n in self.trial_counts.items()}
         return facts
@@ -162,6 +165,7 @@ def run_status(
         seconds_left=_seconds_left(record, trials, elapsed, bool(verdicts)),
         verdict=verdicts[-1] if verdicts else None,
         as_of=now,
+        metric=store.metric(),
     )
 
 

@@ -49,12 +49,15 @@ class Story:
 
     def finished(self, trial: Trial, variant: Variant, outcome: Outcome) -> None:
         """A trial came to its end."""
+        metric = self._store.metric()
         self.tell(
             "trial_finished",
             trial=trial.id,
             variant=variant.name,
             status=trial.status.value,
             val_bpb=outcome.val_bpb,
+            metric=metric.name,
+            value=None if outcome.val_bpb is None else metric.shown(outcome.val_bpb),
             scoring=outcome.scoring.value,
             failure=outcome.failure.message if outcome.failure else None,
         )
@@ -90,7 +93,10 @@ class Story:
         if outcome is not None and outcome.failure is not None:
             result = f"{trial.status.value}: {outcome.failure.message}"
         elif outcome is not None and outcome.val_bpb is not None:
-            result = f"val_bpb {outcome.val_bpb:.4f}"
+            metric = self._store.metric()
+            result = f"{metric.name} {metric.shown(outcome.val_bpb):.6g}"
+            if metric.unit == "bpb":
+                result = f"val_bpb {outcome.val_bpb:.4f}"
         else:
             result = trial.status.value
         return f"{variant.operator}: {variant.hypothesis} → {result}"

@@ -1,14 +1,13 @@
 """A run's folder: made whole or not at all, opened only if it is still what it was.
 
-Brings together the ruler, the data, the repository and the database of one run. Knows nothing of
-the search.
+Brings together the task, the repository and the database of one run. Knows nothing of the search.
 """
 
 import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,14 +17,18 @@ import psutil
 from evolution.config import EvolutionConfig
 from evolution.events import EventLog
 from evolution.profiles import Profile, load_profile
-from evolution.ruler import PreparedData, Ruler
+from evolution.ruler import Ruler
 from evolution.run_lock import RunLock
+from evolution.script_manual import script_manual
+from evolution.script_task import ScriptTask
+from evolution.task import LanguageModelTask, Task
 from evolution.templates import template_path
 from population import (
     MAIN,
     Branches,
     Budget,
     BudgetKind,
+    Contract,
     Genome,
     Origin,
     RunPaths,
@@ -63,13 +66,11 @@ class Workspace:
 
     paths: RunPaths
     config: EvolutionConfig
-    profile: Profile
+    task: Task
     budget: Budget
     store: Store
     branches: Branches
     events: EventLog
-    ruler: Ruler
-    data: PreparedData
     baseline: Genome
 
     @property
@@ -100,7 +101,7 @@ def create_run(
         config: Frozen beside the run.
         name: Of the run; by default the profile and the time.
         project: Where the user's own ``train.py``, ``prepare.py`` and ``program.md`` may lie; what
-            is missing there comes from the package.
+            is missing there comes from the package. A script of the user's own must lie there.
         report: Told what is being done, for people.
 
     Raises:
@@ -108,28 +109,28 @@ def create_run(
             contract.
         population.GitMissingError: There is no git.
         evolution.ruler.RulerError: The data cannot be prepared.
+        evolution.script_task.TaskError: A script or its data cannot be read.
     """
-    profile = load_profile(config.run.profile)
-    name = _usable_name(runs, name, profile.name)
     git_executable()
+    is_script = config.task.is_script
+    if is_script:
+        config = _placed(config, project)
+    stem = config.task.title if is_script else load_profile(config.run.profile).name
+    name = _usable_name(runs, name, stem)
     _check_disk(runs)
-    genome = _baseline_genome(project, profile)
-    ruler_path = _project_file(project, "prepare.py")
-    ruler = Ruler.load(ruler_path)
-    report(f"data of profile {profile.name!r}")
-    data = ruler.prepare(profile, data=_data_paths(config.run.data), progress=report)
+    start = _script_start if is_script else _language_model_start
+    beginning = start(config, project, report)
 
     runs.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=runs))
     try:
         paths = RunPaths(draft)
-        shutil.copyfile(ruler_path, paths.ruler)
-        shutil.copyfile(_project_file(project, "program.md"), paths.program)
+        for target, content in beginning.files(paths).items():
+            target.write_bytes(content)
         paths.settings.write_text(config.as_toml(), encoding="utf-8")
         paths.logs.mkdir(exist_ok=True)
         paths.events.touch()
-        budget = _budget(config, ruler, profile)
-        _first_rows(paths, name, config, ruler, data, genome, budget)
+        _first_rows(paths, name, config, beginning)
         draft.chmod(0o755)
         _publish(draft, runs / name)
     except BaseException as error:
@@ -151,8 +152,9 @@ def open_run(paths: RunPaths, *, report: Report = _silent) -> Iterator[Workspace
 
     Raises:
         evolution.run_lock.RunLockedError: Another engine works on it.
-        WorkspaceError: ``prepare.py`` of the run was changed.
+        WorkspaceError: What measures, or the data, were changed.
         evolution.ruler.RulerError: Its data are missing or changed.
+        evolution.script_task.TaskError: A script's data are missing.
         population.SchemaError: A newer program wrote it.
     """
     if not paths.database.exists():
@@ -162,24 +164,9 @@ def open_run(paths: RunPaths, *, report: Report = _silent) -> Iterator[Workspace
         )
     with RunLock(paths.lock), Store.open(paths.database) as store:
         record = store.run()
-        ruler = Ruler.load(paths.ruler)
-        if ruler.hash != record.ruler_hash:
-            raise WorkspaceError(
-                f"The ruler {paths.ruler} was changed since the run began: its hash is "
-                f"{ruler.hash[:12]}, the run's is {record.ruler_hash[:12]}. Scores by another "
-                "ruler cannot be compared. Put the old file back, or start a new run."
-            )
         config = EvolutionConfig.load(paths.settings)
-        profile = load_profile(config.run.profile)
-        # Prepared anew if the cache was cleared: the same recipe gives the same hash.
-        data = ruler.prepare(profile, data=_data_paths(config.run.data), progress=report)
-        if data.data_hash != record.data_hash:
-            raise WorkspaceError(
-                f"The data in {data.path} are not those the run began with: their hash is "
-                f"{data.data_hash[:12]}, the run's is {record.data_hash[:12]}. Scores on other "
-                "data cannot be compared. Bring the old data back, or start a new run."
-            )
-        ruler.check(data.path, record.data_hash)
+        reopen = _reopened_script if config.task.is_script else _reopened_language_model
+        task = reopen(paths, config, store, report)
         if not paths.program.is_file():
             raise WorkspaceError(
                 f"The run has no {paths.program}. It began with one, and the operators read it. "
@@ -197,32 +184,146 @@ def open_run(paths: RunPaths, *, report: Report = _silent) -> Iterator[Workspace
             yield Workspace(
                 paths=paths,
                 config=config,
-                profile=profile,
-                budget=_frozen_budget(store, profile),
+                task=task,
+                budget=_frozen_budget(store, task),
                 store=store,
                 branches=branches,
                 events=events,
-                ruler=ruler,
-                data=data,
                 baseline=branches.genome(record.baseline),
             )
 
 
-def check_genome(genome: Genome, source: str) -> None:
+def task_contract(store: Store) -> Contract:
+    """What the genomes of a run must keep, from its store alone."""
+    task = store.run().settings.get("task")
+    return Contract(is_script=isinstance(task, Mapping) and bool(task.get("files")))
+
+
+def check_genome(genome: Genome, source: str, contract: Contract | None = None) -> None:
     """Refuse a genome that breaks the contract, with the first line that does.
 
     Raises:
         WorkspaceError: In three parts.
     """
-    problems = contract_problems(genome)
+    contract = contract or Contract()
+    problems = contract_problems(genome, contract)
     if problems:
         first = problems[0]
         more = f" ({len(problems) - 1} more after this one)" if len(problems) > 1 else ""
+        if contract.is_script:
+            raise WorkspaceError(
+                f"{source}, line {first.line}, cannot be evolved ({first.rule}): {first.message}"
+                f"{more}. A genome is Python that compiles. Mend the line and try again."
+            )
         raise WorkspaceError(
             f"{source}, line {first.line}, breaks the contract ({first.rule}): {first.message}"
             f"{more}. A genome has a block of ALL_CAPS knobs, a top-level build_model(), a "
             "__main__ guard, and imports only torch, the standard library and prepare. "
             "Mend the line and try again."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Beginning:
+    """What a run starts from.
+
+    Attributes:
+        task: What it trains.
+        genome: Its baseline.
+        program: Text of the manual.
+        ruler: Text of ``prepare.py``; None where there is none.
+    """
+
+    task: Task
+    genome: Genome
+    program: bytes
+    ruler: bytes | None = None
+
+    def files(self, paths: RunPaths) -> dict[Path, bytes]:
+        """What the run's folder begins with."""
+        files = {paths.program: self.program}
+        return files if self.ruler is None else {**files, paths.ruler: self.ruler}
+
+
+def _language_model_start(
+    config: EvolutionConfig, project: Path | None, report: Report
+) -> _Beginning:
+    profile = load_profile(config.run.profile)
+    genome = _baseline_genome(project, profile)
+    source = _project_file(project, "prepare.py")
+    ruler = Ruler.load(source)
+    report(f"data of profile {profile.name!r}")
+    data = ruler.prepare(profile, data=_data_paths(config.run.data), progress=report)
+    return _Beginning(
+        task=LanguageModelTask(profile, ruler, data, config.run.budget),
+        genome=genome,
+        program=_project_file(project, "program.md").read_bytes(),
+        ruler=source.read_bytes(),
+    )
+
+
+def _placed(config: EvolutionConfig, project: Path | None) -> EvolutionConfig:
+    """The settings with the folder of the script by its whole path: the run lies elsewhere."""
+    folder = Path(config.task.folder) if config.task.folder else project or Path()
+    task = config.task.model_copy(update={"folder": str(folder.resolve())})
+    return config.model_copy(update={"task": task})
+
+
+def _script_start(config: EvolutionConfig, project: Path | None, report: Report) -> _Beginning:
+    folder = Path(config.task.folder)
+    report(f"script {config.task.main!r} in {folder}")
+    task = ScriptTask.open(config.task, folder)
+    genome = task.genome()
+    check_genome(genome, str(folder / genome.entry), task.contract)
+    manual = (project or folder) / "program.md"
+    program = manual.read_bytes() if manual.is_file() else script_manual(task.metric).encode()
+    return _Beginning(task=task, genome=genome, program=program)
+
+
+def _reopened_language_model(
+    paths: RunPaths, config: EvolutionConfig, store: Store, report: Report
+) -> Task:
+    """The task as the run began with it: same ruler, same data."""
+    record = store.run()
+    ruler = Ruler.load(paths.ruler)
+    if ruler.hash != record.ruler_hash:
+        raise WorkspaceError(
+            f"The ruler {paths.ruler} was changed since the run began: its hash is "
+            f"{ruler.hash[:12]}, the run's is {record.ruler_hash[:12]}. Scores by another "
+            "ruler cannot be compared. Put the old file back, or start a new run."
+        )
+    profile = load_profile(config.run.profile)
+    # Prepared anew if the cache was cleared: the same recipe gives the same hash.
+    data = ruler.prepare(profile, data=_data_paths(config.run.data), progress=report)
+    _check_data(str(data.path), data.data_hash, record.data_hash)
+    ruler.check(data.path, record.data_hash)
+    return LanguageModelTask(profile, ruler, data, config.run.budget)
+
+
+def _reopened_script(
+    paths: RunPaths,
+    config: EvolutionConfig,
+    store: Store,
+    report: Report,  # noqa: ARG001 - the twin of `_reopened_language_model`
+) -> Task:
+    """The task as the run began with it: same settings, same data."""
+    record = store.run()
+    task = ScriptTask.open(config.task, Path(config.task.folder))
+    if task.ruler_hash != record.ruler_hash:
+        raise WorkspaceError(
+            f"[task] in {paths.settings} was changed since the run began. Scores of another "
+            "command or metric cannot be compared. Put the old settings back, or start a new run."
+        )
+    _check_data(str(task.project), task.data_hash, record.data_hash)
+    return task
+
+
+def _check_data(place: str, found: str, needed: str) -> None:
+    if found != needed:
+        raise WorkspaceError(
+            f"The data in {place} are not those the run began with: their hash is {found[:12]}, "
+            f"the run's is {needed[:12]}. Scores on other data cannot be compared. "
+            "Bring the old data back, or start a new run."
         )
 
 
@@ -280,19 +381,12 @@ def _data_paths(names: Sequence[str]) -> list[Path] | None:
     return [Path(name).expanduser().resolve() for name in names] or None
 
 
-def _first_rows(
-    paths: RunPaths,
-    name: str,
-    config: EvolutionConfig,
-    ruler: Ruler,
-    data: PreparedData,
-    genome: Genome,
-    budget: Budget,
-) -> None:
+def _first_rows(paths: RunPaths, name: str, config: EvolutionConfig, beginning: _Beginning) -> None:
     """Repository with the baseline's commit, database with its row."""
     now = time.time()
+    task, genome = beginning.task, beginning.genome
     message = commit_message("The baseline", {"Operator": "baseline"})
-    with Branches.create(paths.repository) as branches:
+    with Branches.create(paths.repository, entry=genome.entry) as branches:
         sha = branches.commit(genome, message=message, at=now)
         branches.anchor(sha, run=name, name=BASELINE_NAME)
         branches.point_head(run=name, name=BASELINE_NAME)
@@ -312,27 +406,21 @@ def _first_rows(
         created_at=now,
         state=RunState.CREATED,
         settings=config.model_dump(mode="json"),
-        ruler_hash=ruler.hash,
-        data_hash=data.data_hash,
+        ruler_hash=task.ruler_hash,
+        data_hash=task.data_hash,
         baseline=sha,
         rng_seed=config.run.rng_seed,
     )
     with Store.create(paths.database, record) as store:
         store.add_variant(variant)
-        store.set_fact(BUDGET, {"kind": budget.kind.value, "amount": budget.amount})
+        store.set_fact(BUDGET, {"kind": task.budget.kind.value, "amount": task.budget.amount})
+        store.set_metric(task.metric)
 
 
-def _budget(config: EvolutionConfig, ruler: Ruler, profile: Profile) -> Budget:
-    """The settings' budget, or else the one that the run's own ruler gives the profile."""
-    facts = ruler.profile_facts(profile.name)["budget"]
-    amount = config.run.budget or float(facts["amount"])
-    return Budget(BudgetKind(facts["kind"]), amount)
-
-
-def _frozen_budget(store: Store, profile: Profile) -> Budget:
+def _frozen_budget(store: Store, task: Task) -> Budget:
     fact = store.fact(BUDGET)
     if not isinstance(fact, dict):
-        return profile.budget
+        return task.budget
     return Budget(BudgetKind(str(fact["kind"])), float(str(fact["amount"])))
 
 

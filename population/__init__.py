@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from population.branches import Branches
+    from population.contract import Contract
     from population.errors import EvolveError
     from population.fitness import Fitness
     from population.genome import (
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
         canonical_hash,
         contract_problems,
         knobs,
+        literal_value,
+        rewritten,
         set_knobs,
     )
     from population.lineage import Lineage, LineageError, generation_of
@@ -66,10 +69,12 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "branches": "Branches",
+    "contract": "Contract",
     "errors": "EvolveError",
     "fitness": "Fitness",
     "genome": (
-        "MAIN Genome GenomeError KnobValue Problem canonical_hash contract_problems knobs set_knobs"
+        "MAIN Genome GenomeError KnobValue Problem canonical_hash contract_problems knobs "
+        "literal_value rewritten set_knobs"
     ),
     "lineage": "Lineage LineageError generation_of",
     "merging": "Merged merge_files",
@@ -98,6 +103,7 @@ __all__ = [
     "Calibration",
     "Call",
     "Conditions",
+    "Contract",
     "CurvePoint",
     "Decision",
     "Direction",
@@ -145,8 +151,10 @@ __all__ = [
     "contract_problems",
     "generation_of",
     "knobs",
+    "literal_value",
     "merge_files",
     "read_summary",
+    "rewritten",
     "set_knobs",
 ]
 

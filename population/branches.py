@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from population.genome import Genome, GenomeError
+from population.genome import MAIN, Genome, GenomeError
 from population.messages import one_line
 from population.plumbing import (
     ENVIRONMENT,
@@ -36,6 +36,7 @@ _SHA = re.compile(r"[0-9a-f]{40}")
 # Letters that are safe in a ref, in a file system and in a shell; git's own names begin with a dot.
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]|\.(?=[A-Za-z0-9_-]))*", re.ASCII)
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]*", re.ASCII)
+_ENTRY = "evoresearch.entry"
 _AUTHOR_EMAIL = "evoresearch@localhost"
 _CONFIG = {
     "gc.auto": "0",
@@ -50,14 +51,19 @@ _CONFIG = {
 class Branches:
     """One run's variants as commits. Open it with ``create`` or ``open``, close it after use."""
 
-    def __init__(self, path: Path, repository: "Repo") -> None:
+    def __init__(self, path: Path, repository: "Repo", entry: str = MAIN) -> None:
         self._path = path
         self._repository = repository
+        self._entry = entry
         self._has_head = False
 
     @classmethod
-    def create(cls, path: Path | str) -> "Branches":
+    def create(cls, path: Path | str, *, entry: str = MAIN) -> "Branches":
         """Make a new bare repository; a failure leaves nothing behind.
+
+        Args:
+            path: Where.
+            entry: The file of every genome that a trial starts; kept with the repository.
 
         Raises:
             GitMissingError: There is no git.
@@ -73,7 +79,7 @@ class Branches:
                         "a place of its own. Choose another name for the run."
                     )
                 git("init", "--bare", "--quiet", "--template=", "--initial-branch=main", partial)
-                for key, value in _CONFIG.items():
+                for key, value in {**_CONFIG, _ENTRY: entry}.items():
                     git("config", key, value, repository=partial)
                 partial.rename(path)
         finally:
@@ -100,7 +106,10 @@ class Branches:
         Git.GIT_PYTHON_GIT_EXECUTABLE = executable
         repository = Repo(path, expand_vars=False)
         repository.git.update_environment(**ENVIRONMENT, **location_of(path))
-        return cls(path, repository)
+        with repository.config_reader("repository") as settings:
+            section, _, option = _ENTRY.partition(".")
+            entry = str(settings.get_value(section, option, MAIN))
+        return cls(path, repository, entry)
 
     def close(self) -> None:
         """End the processes that read for us."""
@@ -230,11 +239,13 @@ class Branches:
         """
         tree = self._read(sha, "commit")[5:45].decode()
         try:
-            return Genome({path: data.decode() for path, data in self._files(tree)})
+            files = {path: data.decode() for path, data in self._files(tree)}
+            return Genome(files, self._entry)
         except (UnicodeDecodeError, GenomeError) as error:
             raise BranchesError(
                 f"Commit {sha[:10]} holds no genome ({error}), but every variant is a set of text "
-                "files with train.py. The repository was changed by hand: restore it from a copy."
+                f"files with {self._entry}. The repository was changed by hand: restore it from a "
+                "copy."
             ) from error
 
     def _files(self, tree: str, folder: str = "") -> Iterator[tuple[str, bytes]]:

@@ -9,6 +9,7 @@ import re
 import sys
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from population.syntax import Unreadable, read_tree
@@ -23,6 +24,17 @@ _FORBIDDEN_STDLIB = re.compile(
     "tempfile|urllib|venv|webbrowser|wsgiref|xmlrpc|zipimport"
 )
 _FORBIDDEN_TORCH = ("torch.distributed", "torch.hub", "torch.multiprocessing", "torch.utils.cpp_")
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What the genomes of a run must keep.
+
+    Attributes:
+        is_script: True for a script of the user's own: it must be Python, and no more.
+    """
+
+    is_script: bool = False
 
 
 class Problem(NamedTuple):
@@ -46,7 +58,7 @@ class Checked(NamedTuple):
     problems: list[Problem]
 
 
-def file_problems(text: str, genome_modules: Collection[str]) -> Checked:
+def file_problems(text: str, genome_modules: Collection[str], contract: Contract) -> Checked:
     """Rules that hold for every file: it compiles, and imports only what it may."""
     tree = read_tree(text)
     if isinstance(tree, Unreadable):
@@ -59,13 +71,15 @@ def file_problems(text: str, genome_modules: Collection[str]) -> Checked:
         return Checked(None, [Problem("parse", error.lineno or 0, f"not Python: {error.msg}")])
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
         return Checked(None, [Problem("parse", 0, f"cannot be compiled: {error}")])
+    if contract.is_script:
+        return Checked(tree, [])
     return Checked(tree, list(_import_problems(tree, genome_modules)))
 
 
 def genome_problems(
     main: ast.Module, trees: Sequence[ast.Module], has_knobs: bool
 ) -> Iterator[Problem]:
-    """Rules that hold for the genome as a whole; ``main`` is the tree of ``train.py``."""
+    """Rules that hold for the genome as a whole; ``main`` is the tree of its entry."""
     if not has_knobs:
         yield Problem("knobs", 0, "no knob: write a block of top-level ALL_CAPS = literal")
     yield from _build_model_problems(main)

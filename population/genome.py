@@ -9,14 +9,14 @@ import functools
 import hashlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import TypeAlias
 
 from population.canonical import normal_form
-from population.contract import Problem, file_problems, genome_problems
+from population.contract import Contract, Problem, file_problems, genome_problems
 from population.errors import EvolveError
 from population.syntax import Unreadable, read_tree
 
@@ -29,6 +29,8 @@ __all__ = [
     "canonical_hash",
     "contract_problems",
     "knobs",
+    "literal_value",
+    "rewritten",
     "set_knobs",
 ]
 
@@ -45,22 +47,24 @@ class GenomeError(EvolveError):
 
 @dataclass(frozen=True)
 class Genome:
-    """A small set of text files, ``train.py`` among them; immutable and hashable.
+    """A small set of text files, one of which is what a trial starts; immutable and hashable.
 
     Attributes:
         files: Text by relative path with forward slashes; copied, read-only.
+        entry: Path of the file that a trial starts.
 
     Raises:
-        GenomeError: No ``train.py``, or a path that leaves the genome's own folder.
+        GenomeError: No entry, or a path that leaves the genome's own folder.
     """
 
     files: Mapping[str, str]
+    entry: str = MAIN
 
     def __post_init__(self) -> None:
-        if MAIN not in self.files:
+        if self.entry not in self.files:
             raise GenomeError(
-                f"The genome holds {sorted(self.files)}, but every genome needs {MAIN}. "
-                f"Add {MAIN}, or name the file that trains the model {MAIN}."
+                f"The genome holds {sorted(self.files)}, but every genome needs {self.entry}. "
+                f"Add {self.entry}, or name the file that trains the model {self.entry}."
             )
         for path in self.files:
             if not _stays_inside(path):
@@ -77,18 +81,32 @@ class Genome:
 
     @property
     def main(self) -> str:
-        """The text of ``train.py``."""
-        return self.files[MAIN]
+        """The text of the entry: ``train.py`` unless the genome says otherwise."""
+        return self.files[self.entry]
+
+    @property
+    def sources(self) -> list[str]:
+        """Paths of its Python files, in order: what operators may change."""
+        return sorted(path for path in self.files if path.endswith(".py"))
+
+    @property
+    def size(self) -> int:
+        """Characters in all files."""
+        return sum(map(len, self.files.values()))
 
     def with_main(self, text: str) -> "Genome":
-        """The same genome with another ``train.py``."""
-        return Genome({**self.files, MAIN: text})
+        """The same genome with another text of its entry."""
+        return self.with_file(self.entry, text)
+
+    def with_file(self, path: str, text: str) -> "Genome":
+        """The same genome with another text of one file."""
+        return Genome({**self.files, path: text}, self.entry)
 
     def __hash__(self) -> int:
         return hash(frozenset(self.files.items()))
 
-    def __reduce__(self) -> tuple[type["Genome"], tuple[dict[str, str]]]:
-        return Genome, (dict(self.files),)
+    def __reduce__(self) -> tuple[type["Genome"], tuple[dict[str, str], str]]:
+        return Genome, (dict(self.files), self.entry)
 
 
 def knobs(text: str) -> dict[str, KnobValue]:
@@ -114,12 +132,27 @@ def set_knobs(text: str, changes: Mapping[str, KnobValue]) -> str:
             f"{', '.join(found) or '(none)'}. Use one of these, or add the knob to the genome "
             "as a top-level ALL_CAPS = literal."
         )
+    changed = [
+        (found[name][1], value)
+        for name, value in changes.items()
+        if type(found[name][0]) is not type(value) or repr(found[name][0]) != repr(value)
+    ]
+    return rewritten(text, changed)
+
+
+def rewritten(text: str, changes: Sequence[tuple[ast.expr, KnobValue]]) -> str:
+    """``text`` with other literals in place of some of its expressions; every other byte stays.
+
+    Args:
+        text: What the expressions were parsed from.
+        changes: Expressions, none inside another, and what each becomes.
+
+    Raises:
+        GenomeError: A value that has no literal.
+    """
     lines = text.encode("utf-8", "surrogatepass").splitlines(keepends=True)
-    replaced = [(found[name], value) for name, value in changes.items()]
     # From the end backwards, so that earlier positions stay true.
-    for (old, node), value in sorted(replaced, key=lambda r: _start(r[0][1]), reverse=True):
-        if type(old) is type(value) and repr(old) == repr(value):
-            continue
+    for node, value in sorted(changes, key=lambda change: _start(change[0]), reverse=True):
         first, start = _start(node)
         last, end = (node.end_lineno or first) - 1, node.end_col_offset or start
         source = (lines[first][start:] if first != last else lines[first][start:end]).decode()
@@ -146,24 +179,30 @@ def canonical_hash(genome: Genome) -> str:
     return digest.hexdigest()
 
 
-def contract_problems(genome: Genome) -> list[Problem]:
+def contract_problems(genome: Genome, contract: Contract | None = None) -> list[Problem]:
     """What keeps the genome from being trained at all; empty if it keeps the contract.
 
     Total over any text. It finds mistakes, not malice: forged scores are the scorer's business.
+
+    Args:
+        genome: Which.
+        contract: What it must keep; by default that of a language model's ``train.py``.
     """
+    contract = contract or Contract()
     modules = {PurePosixPath(p).with_suffix("").as_posix().replace("/", ".") for p in genome.files}
     problems: list[Problem] = []
     trees: dict[str, ast.Module] = {}
     for path, text in genome.files.items():
         if not path.endswith(".py"):
             continue
-        found = file_problems(text, modules)
-        prefix = "" if path == MAIN else f"{path}: "
+        found = file_problems(text, modules, contract)
+        prefix = "" if path == genome.entry else f"{path}: "
         problems += [Problem(p.rule, p.line, prefix + p.message) for p in found.problems]
         if found.tree is not None:
             trees[path] = found.tree
-    if MAIN in trees:
-        problems += genome_problems(trees[MAIN], list(trees.values()), bool(knobs(genome.main)))
+    if genome.entry in trees and not contract.is_script:
+        has_knobs = bool(knobs(genome.main))
+        problems += genome_problems(trees[genome.entry], list(trees.values()), has_knobs)
     return problems
 
 
@@ -182,18 +221,23 @@ def _assignments(text: str) -> dict[str, tuple[KnobValue, ast.expr]]:
                 | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as node)
             ) if _KNOB_NAME.fullmatch(name):
                 try:
-                    found[name] = (_value(node), node)
+                    found[name] = (literal_value(node), node)
                 except (ValueError, ArithmeticError, TypeError):
                     continue  # computed: not a knob
     return found
 
 
-def _value(node: ast.expr) -> KnobValue:
+def literal_value(node: ast.expr) -> KnobValue:
+    """The value of a literal, arithmetic of numbers included.
+
+    Raises:
+        ValueError: It is none; so do the errors of arithmetic.
+    """
     match node:
         case ast.Constant(value=bool() | int() | float() | str() | None as value):
             return value
         case ast.Tuple(elts=elements):
-            return tuple(_value(element) for element in elements)
+            return tuple(literal_value(element) for element in elements)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return -_number(operand)
         case ast.BinOp():
@@ -202,7 +246,7 @@ def _value(node: ast.expr) -> KnobValue:
 
 
 def _number(node: ast.expr) -> int | float:
-    value = _value(node)
+    value = literal_value(node)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("not a number")
     return value

@@ -26,7 +26,7 @@ def merge_files(base: Genome, ours: Genome, theirs: Genome) -> Merged:
         conflicts += count
         if text is not None:
             files[path] = text
-    return Merged(None if conflicts else Genome(files), conflicts)
+    return Merged(None if conflicts else Genome(files, base.entry), conflicts)
 
 
 def _merge_texts(ours: str | None, base: str | None, theirs: str | None) -> tuple[str | None, int]:

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
+from population.fitness import Fitness
 from population.records import Json
 
 
@@ -38,6 +39,12 @@ class Metric:
     def shown(self, score: float) -> float:
         """The value of the metric behind a score that is kept."""
         return self.kept(score)
+
+    def words(self, fitness: Fitness) -> str:
+        """A fitness as people read it, ± 95 %, under the metric's name."""
+        if fitness.mean is None or self == Metric():
+            return f"{self.name} {fitness}"
+        return f"{self.name} {self.shown(fitness.mean):.6g} ± {1.96 * fitness.sd:.2g}"
 
     def to_json(self) -> dict[str, str]:
         """As the store keeps it."""

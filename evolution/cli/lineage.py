@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from population import Fitness, Variant
+    from population import Fitness, Metric, Variant
 
 
 def lineage(
@@ -42,7 +42,7 @@ def lineage(
     from population import Lineage
 
     with open_store(find_run(runs, run)) as store:
-        variants, fitnesses = store.variants(), store.fitnesses()
+        variants, fitnesses, metric = store.variants(), store.fitnesses(), store.metric()
         if variant is not None:
             sha = store.variant(variant).sha
             family = Lineage(variants).ancestors(sha) | {sha}
@@ -51,12 +51,12 @@ def lineage(
     for child in variants:
         for parent in child.parents:
             children[parent].append(child.sha)
-    facts = [_facts(v, children[v.sha], fitnesses.get(v.sha)) for v in variants]
-    answer(facts, as_json, lambda console: _print_tree(console, variants, fitnesses))
+    facts = [_facts(v, children[v.sha], fitnesses.get(v.sha), metric) for v in variants]
+    answer(facts, as_json, lambda console: _print_tree(console, variants, fitnesses, metric))
 
 
 def _facts(
-    variant: "Variant", children: Sequence[str], fitness: "Fitness | None"
+    variant: "Variant", children: Sequence[str], fitness: "Fitness | None", metric: "Metric"
 ) -> dict[str, object]:
     return {
         "name": variant.name,
@@ -68,16 +68,22 @@ def _facts(
         "hypothesis": variant.hypothesis,
         "fitness": fitness.mean if fitness else None,
         "fitness_sd": fitness.sd if fitness and fitness.is_scored else None,
+        "metric": metric.name,
+        "value": metric.shown(fitness.mean) if fitness and fitness.mean is not None else None,
         "scoring": "reported" if fitness and fitness.is_scored else None,
     }
 
 
 def _print_tree(
-    console: "Console", variants: "Sequence[Variant]", fitnesses: "Mapping[str, Fitness]"
+    console: "Console",
+    variants: "Sequence[Variant]",
+    fitnesses: "Mapping[str, Fitness]",
+    metric: "Metric",
 ) -> None:
     from rich.tree import Tree
 
     from analysis import champion_line, tree_parents
+    from evolution.cli.text import one_line
 
     best = max(fitnesses, key=lambda sha: fitnesses[sha], default=None)
     line = set(champion_line(variants, best))
@@ -87,7 +93,7 @@ def _print_tree(
     hangs_on = tree_parents(variants)
     for variant in variants:
         parent = hangs_on[variant.sha]
-        label = _label(variant, fitnesses.get(variant.sha), parent, names)
+        label = _label(variant, fitnesses.get(variant.sha), parent, names, metric)
         if variant.sha in line:
             label.stylize("bold", 0, len(variant.name))
         if variant.sha == best:
@@ -99,7 +105,8 @@ def _print_tree(
             nodes[variant.sha] = nodes[parent].add(label)
     for root in roots:
         console.print(root)
-    console.print("val_bpb as reported by the genomes, ± 95 %", style="dim")
+    name = one_line(metric.name, 64)
+    console.print(f"{name} as reported by the genomes, ± 95 %", style="dim", markup=False)
 
 
 def _label(
@@ -107,6 +114,7 @@ def _label(
     fitness: "Fitness | None",
     parent: str | None,
     names: "Mapping[str, str]",
+    metric: "Metric",
 ) -> "Text":
     from rich.text import Text
 
@@ -118,7 +126,7 @@ def _label(
         label.append(f" + {clean(', '.join(others))}", style="magenta")
     worth = "unscored"
     if fitness is not None and fitness.mean is not None:
-        worth = plus_minus(fitness.mean, INTERVAL * fitness.sd)
+        worth = plus_minus(metric.shown(fitness.mean), INTERVAL * fitness.sd)
     label.append(f"  {worth}", style="cyan")
     label.append(f"  {one_line(variant.operator, 20)}: {one_line(variant.hypothesis)}")
     return label

@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from evolution.cli.tables import phase_words, running_table, status_lines
-from evolution.cli.text import clean, duration, one_line, score
+from evolution.cli.text import clean, duration, number, one_line, score
 from evolution.status import RunStatus, run_status
-from population import Purpose, Store, Trial, TrialStatus
+from population import Metric, Purpose, Store, Trial, TrialStatus
 
 if TYPE_CHECKING:
     from population import Variant
@@ -86,7 +86,7 @@ class LiveView:
         ended = [t for t in self._store.trials() if t.status.is_final and t.id not in self._told]
         for trial in ended:
             self._told.add(trial.id)
-            line = trial_line(trial, self._variant(trial.variant))
+            line = trial_line(trial, self._variant(trial.variant), status.metric)
             self._console.print(line, no_wrap=True, overflow="ellipsis", crop=True)
         if ended and self._live is None:
             self._console.print(Text(summary_line(status), style="dim"), soft_wrap=True)
@@ -98,13 +98,13 @@ class LiveView:
         return self._names[sha]
 
 
-def trial_line(trial: Trial, variant: "Variant") -> Text:
+def trial_line(trial: Trial, variant: "Variant", metric: Metric) -> Text:
     """What came of one trial, in a line."""
     mark, style = _MARKS.get(trial.status, ("✗", "red"))
     outcome = trial.outcome
     what = str(trial.status).replace("_", " ")
     if outcome is not None and outcome.val_bpb is not None:
-        what = f"{outcome.val_bpb:.4f} ({outcome.scoring})"
+        what = f"{number(metric.shown(outcome.val_bpb))} ({outcome.scoring})"
     elif outcome is not None and outcome.failure is not None:
         what = f"{what}: {one_line(outcome.failure.message, 80)}"
     line = Text.assemble((mark, style), f" {clean(variant.name)}  {what}")
@@ -123,9 +123,8 @@ def summary_line(status: RunStatus) -> str:
     parts = [f"{status.offspring_done}{_limit(status)} offspring"]
     best = status.champion
     if best is not None:
-        parts.append(
-            f"best {clean(best.name)} {score(best.fitness, best.fitness_sd, best.scoring)}"
-        )
+        worth = score(best.fitness, best.fitness_sd, best.scoring, status.metric)
+        parts.append(f"best {clean(best.name)} {worth}")
     if status.seconds_left:
         parts.append(f"about {duration(status.seconds_left)} left")
     return "  " + ", ".join(parts)

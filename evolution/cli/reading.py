@@ -53,11 +53,18 @@ def leaderboard(
 
     with open_store(find_run(runs, run)) as store:
         standings, baseline = rank(store)[:top], store.run().baseline
+        metric = store.metric()
     facts = [
-        {"rank": place, **dataclasses.asdict(standing)}
+        {
+            "rank": place,
+            **dataclasses.asdict(standing),
+            "metric": metric.name,
+            "value": metric.shown(standing.fitness),
+        }
         for place, standing in enumerate(standings, 1)
     ]
     if not standings and not as_json:
         answer(facts, as_json, lambda console: console.print("No trial has given a score yet."))
         return
-    answer(facts, as_json, lambda console: console.print(leaderboard_table(standings, baseline)))
+    table = leaderboard_table(standings, baseline, metric)
+    answer(facts, as_json, lambda console: console.print(table))

@@ -33,8 +33,8 @@ def seed(
       evolve seed fix.py -m "mend the warm-up" --parent g003-011
     """
     from evolution.cli.text import one_line
-    from evolution.workspace import check_genome
-    from population import Genome, RunState, Store, canonical_hash
+    from evolution.workspace import check_genome, task_contract
+    from population import Branches, RunState, Store, canonical_hash
 
     paths = find_run(runs, run)
     line = one_line(idea)
@@ -44,8 +44,6 @@ def seed(
             'help: it becomes the commit\'s message. Write it: -m "…".'
         )
     text = _read(file)
-    genome = Genome.single(text)
-    check_genome(genome, str(file))
     with Store.open(paths.database) as store:
         if store.run().state is RunState.FINISHED:
             raise SeedError(
@@ -54,6 +52,9 @@ def seed(
                 "folder where the file is called train.py: `evolve run`."
             )
         elder = store.variant(parent or store.run().baseline or "")
+        with Branches.open(paths.repository) as branches:
+            genome = branches.genome(elder.sha).with_main(text)
+        check_genome(genome, str(file), task_contract(store))
         twin = next((v for v in store.variants() if v.genome_hash == canonical_hash(genome)), None)
         if twin is not None:
             raise SeedError(

@@ -1,11 +1,15 @@
 """``evolve init``: writes the files that a project of one's own begins with."""
 
+import os
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from evolution.cli.options import say
+from evolution.script_wishes import Wishes
 from population import EvolveError
 
 
@@ -18,15 +22,61 @@ def init(
     profile: Annotated[
         str, typer.Option(help="Sizes and data: tiny (tests), cpu or gpu (autoresearch's own).")
     ] = "cpu",
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FOLDER", help="Begin from your own script in FOLDER."),
+    ] = None,
+    script: Annotated[
+        str | None, typer.Option(metavar="FILE", help="With --from: which file a trial starts.")
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(metavar="NAME", help="With --from: the number it prints.")
+    ] = None,
+    direction: Annotated[
+        str | None, typer.Option(help="With --from: minimize or maximize that number.")
+    ] = None,
+    time_limit: Annotated[
+        float, typer.Option(metavar="SECONDS", help="With --from: wall time of one trial.")
+    ] = 300.0,
 ) -> None:
     """Write evolve.toml, program.md, prepare.py and train.py, to be changed before a run.
+
+    With --from, write evolve.toml and program.md for a script of your own, which is neither run
+    nor changed: its files, its metric and the rest are guessed from its text.
 
     Examples:
       evolve init
       evolve init night --profile gpu
+      evolve init --from ../my-model
+      evolve init --from . --script fit.py --metric val_rmse --time-limit 120
     """
-    files = _files(profile)
-    taken = [name for name in files if (folder / name).exists()]
+    if source is None:
+        if script or metric or direction:
+            raise InitError(
+                "--script, --metric and --direction say what a script of your own does, but there "
+                "is no --from. The folder of that script is needed. Add --from FOLDER."
+            )
+        _write(folder, _files(profile))
+    else:
+        _begin_from(source, folder, Wishes(script, metric, direction, time_limit))
+    here = "" if folder == Path() else f"cd {shlex.quote(str(folder))} && "
+    say(f"next: {here}evolve run")
+
+
+def _begin_from(source: Path, folder: Path, wishes: Wishes) -> None:
+    """Settings and manual for a script, and what was assumed of it."""
+    from evolution.onboarding import draft
+
+    written = draft(source, folder, wishes)
+    _write(folder, written.files)
+    for line in written.assumed:
+        say(f"  {line}")
+    say(f"check this in {folder / 'evolve.toml'}; nothing was run, {source} is as it was")
+
+
+def _write(folder: Path, files: Mapping[str, str]) -> None:
+    """Write all files or none; print their paths."""
+    taken = [name for name in files if os.path.lexists(folder / name)]
     if taken:
         raise InitError(
             f"{folder / taken[0]} is there already. `evolve init` writes {', '.join(files)} and "
@@ -47,8 +97,6 @@ def init(
         ) from None
     for path in written:
         typer.echo(path)
-    here = "" if folder == Path() else f"cd {folder} && "
-    say(f"next: {here}evolve run")
 
 
 def _files(profile: str) -> dict[str, str]:

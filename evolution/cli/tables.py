@@ -11,14 +11,16 @@ from evolution.cli.text import (
     INTERVAL,
     clean,
     duration,
-    gain_mbpb,
+    gain_unit,
+    gain_words,
     one_line,
     plus_minus,
     score,
     verdict_lines,
+    with_unit,
 )
 from evolution.status import RunningTrial, RunStatus, Standing
-from population import Purpose, RunState, TrialStatus
+from population import Metric, Purpose, RunState, TrialStatus
 
 _STATUS_WORDS = {
     TrialStatus.COMPLETE: "complete",
@@ -56,14 +58,18 @@ def status_lines(status: RunStatus, *, is_live: bool = True) -> list[tuple[str, 
         ("gain", _gain(status)),
     ]
     if status.sigma is not None:
-        sigma = f"σ {status.sigma * 1000:.1f} mbpb from seed to seed"
+        factor, _ = gain_unit(status.metric)
+        spread = f"{status.sigma * factor:.{1 if factor > 1 else 3}{'f' if factor > 1 else 'g'}}"
+        sigma = f"σ {with_unit(spread, status.metric)} from seed to seed"
         lines.append(("noise", Text(sigma)))
     lines += [("trials", _trials(status)), ("time", Text(time_words(status)))]
     if status.verdict is not None:
         name = status.champion.name if status.champion is not None else None
         if status.champion is not None and status.verdict.champion != status.champion.sha:
             name = (status.verdict.champion or "")[:10]
-        lines.append(("verdict", Text("\n".join(verdict_lines(status.verdict, name)))))
+        lines.append(
+            ("verdict", Text("\n".join(verdict_lines(status.verdict, name, status.metric))))
+        )
     return lines
 
 
@@ -116,13 +122,14 @@ def running_table(running: Sequence[RunningTrial]) -> Table:
     return table
 
 
-def leaderboard_table(standings: Sequence[Standing], baseline: str | None) -> Table:
+def leaderboard_table(standings: Sequence[Standing], baseline: str | None, metric: Metric) -> Table:
     """Variants by fitness, best first, ± 95 %; the baseline stands where it belongs."""
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim", expand=True)
     table.add_column("rank", justify="right", no_wrap=True)
     table.add_column("variant", no_wrap=True)
-    table.add_column("val_bpb (reported)", justify="right", no_wrap=True)
-    table.add_column("gain (mbpb)", justify="right", no_wrap=True)
+    unit = gain_unit(metric)[1]
+    table.add_column(f"{one_line(metric.name, 40)} (reported)", justify="right", no_wrap=True)
+    table.add_column(f"gain ({one_line(unit)})" if unit else "gain", justify="right", no_wrap=True)
     table.add_column("trials", justify="right", no_wrap=True)
     table.add_column("operator", no_wrap=True)
     table.add_column("hypothesis", no_wrap=True, overflow="ellipsis", ratio=1)
@@ -133,8 +140,8 @@ def leaderboard_table(standings: Sequence[Standing], baseline: str | None) -> Ta
         table.add_row(
             str(rank),
             Text(clean(standing.name)),
-            plus_minus(standing.fitness, INTERVAL * standing.fitness_sd),
-            gain_mbpb(gain[0] or 0.0, gain[1] or 0.0) if known else "—",
+            plus_minus(metric.shown(standing.fitness), INTERVAL * standing.fitness_sd),
+            gain_words(gain[0] or 0.0, gain[1] or 0.0, metric) if known else "—",
             str(standing.trial_count),
             Text(one_line(standing.operator, 20)),
             Text(one_line(standing.hypothesis)),
@@ -153,22 +160,27 @@ def _champion(status: RunStatus) -> Text:
     if best is None:
         return Text("none yet: no trial has given a score")
     if status.baseline is not None and best.sha == status.baseline.sha:
-        return Text(f"the baseline, {score(best.fitness, best.fitness_sd, best.scoring)}")
+        return Text(f"the baseline, {_worth(best, status)}")
     return Text.assemble(
         (clean(best.name), "bold green"),
-        f", {score(best.fitness, best.fitness_sd, best.scoring)}: {one_line(best.hypothesis)}",
+        f", {_worth(best, status)}: {one_line(best.hypothesis)}",
     )
+
+
+def _worth(standing: Standing, status: RunStatus) -> str:
+    return score(standing.fitness, standing.fitness_sd, standing.scoring, status.metric)
 
 
 def _gain(status: RunStatus) -> Text:
     best, baseline = status.champion, status.baseline
     if best is None or baseline is None or best.gain is None or best.gain_sd is None:
         return Text("unknown until the baseline has a score")
-    against = score(baseline.fitness, baseline.fitness_sd, baseline.scoring)
+    against = _worth(baseline, status)
     if best.sha == baseline.sha:
         return Text("none: no variant is thought better than the baseline")
+    gain = with_unit(gain_words(best.gain, best.gain_sd, status.metric), status.metric)
     return Text(
-        f"{gain_mbpb(best.gain, best.gain_sd)} mbpb over the baseline's {against}; "
+        f"{gain} over the baseline's {against}; "
         + ("see the verdict" if status.verdict else "not yet confirmed")
     )
 

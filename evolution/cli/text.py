@@ -3,7 +3,7 @@
 import math
 import re
 
-from population import Ruling, RungVerdict, Scoring, Verdict
+from population import Metric, Ruling, RungVerdict, Scoring, Verdict
 
 #: Standard deviations on each side of a 95 % interval.
 INTERVAL = 1.96
@@ -36,8 +36,19 @@ def one_line(text: str, limit: int = 200) -> str:
 
 def plus_minus(value: float, error: float) -> str:
     """A value rounded to the digits that its error leaves meaning: ``1.531 ± 0.007``."""
+    if _is_extreme(value):
+        return f"{value:.4g} ± {error:.1g}"
     digits = decimals(error)
     return f"{value:.{digits}f} ± {error:.{digits}f}"
+
+
+def number(value: float) -> str:
+    """A score without an error: four decimals, or four digits where those would say nothing."""
+    return f"{value:.4g}" if _is_extreme(value) else f"{value:.4f}"
+
+
+def _is_extreme(value: float) -> bool:
+    return not (value == 0 or 0.005 <= abs(value) < 1e7)
 
 
 def decimals(error: float) -> int:
@@ -49,15 +60,27 @@ def decimals(error: float) -> int:
     return max(0, min(6, -exponent + (1 if first < 1.95 else 0)))
 
 
-def score(mean: float, sd: float, scoring: Scoring) -> str:
+def score(mean: float, sd: float, scoring: Scoring, metric: Metric) -> str:
     """A fitness with its 95 % interval, and how it was obtained."""
-    return f"{plus_minus(mean, INTERVAL * sd)} ({scoring})"
+    return f"{plus_minus(metric.shown(mean), INTERVAL * sd)} ({scoring})"
 
 
-def gain_mbpb(gain: float, sd: float) -> str:
-    """A gain in thousandths of a bit per byte, with its 95 % interval."""
-    digits = decimals(INTERVAL * sd * 1000)
-    return f"{gain * 1000:+.{digits}f} ± {INTERVAL * sd * 1000:.{digits}f}"
+def gain_unit(metric: Metric) -> tuple[float, str]:
+    """What gains are multiplied by to be shown, and their unit: bits per byte count in mbpb."""
+    return (1000.0, "mbpb") if metric.unit == "bpb" else (1.0, metric.unit)
+
+
+def gain_words(gain: float, sd: float, metric: Metric) -> str:
+    """A gain with its 95 % interval and no unit; positive is better, whatever the direction."""
+    factor, _ = gain_unit(metric)
+    error = INTERVAL * sd * factor
+    digits = decimals(error)
+    return f"{gain * factor:+.{digits}f} ± {error:.{digits}f}"
+
+
+def with_unit(text: str, metric: Metric) -> str:
+    """A shown gain and its unit, if it has one."""
+    return f"{text} {gain_unit(metric)[1]}".rstrip()
 
 
 def duration(seconds: float) -> str:
@@ -73,24 +96,26 @@ def duration(seconds: float) -> str:
     return f"{hours // 24} d {hours % 24} h"
 
 
-def verdict_lines(verdict: Verdict, champion: str | None) -> list[str]:
+def verdict_lines(verdict: Verdict, champion: str | None, metric: Metric) -> list[str]:
     """What a verdict says, one line a depth."""
     if verdict.champion is None:
         return [f"{verdict.label}: none confirmed; no variant promised a gain worth testing"]
     head = "gain confirmed" if verdict.is_confirmed else "none confirmed"
     first = f"{verdict.label}: {head}; champion {champion} against the baseline, fresh seeds"
-    return [first, *(f"  {_rung_line(rung)}" for rung in verdict.rungs)]
+    return [first, *(f"  {_rung_line(rung, metric)}" for rung in verdict.rungs)]
 
 
-def _rung_line(rung: RungVerdict) -> str:
+def _rung_line(rung: RungVerdict, metric: Metric) -> str:
     line = f"depth × {rung.depth_scale:g}: {_RULINGS[rung.ruling]}"
     if rung.gain is None:
         return line
-    line += f", gain {rung.gain * 1000:+.1f} mbpb"
+    factor, _ = gain_unit(metric)
+    gain = with_unit(f"{rung.gain * factor:+.1f}", metric)
+    line += f", gain {gain}"
     if rung.low is not None and rung.high is not None:
-        digits = decimals((rung.high - rung.low) * 500)
-        gain, low, high = (f"{x * 1000:+.{digits}f}" for x in (rung.gain, rung.low, rung.high))
-        line = f"depth × {rung.depth_scale:g}: {_RULINGS[rung.ruling]}, gain {gain} mbpb"
-        line += f" (95 %: {low} to {high})"
+        digits = decimals((rung.high - rung.low) / 2 * factor)
+        shown = [f"{x * factor:+.{digits}f}" for x in (rung.gain, rung.low, rung.high)]
+        line = f"depth × {rung.depth_scale:g}: {_RULINGS[rung.ruling]}, gain "
+        line += f"{with_unit(shown[0], metric)} (95 %: {shown[1]} to {shown[2]})"
     pairs = f"{rung.pair_count} pair{'' if rung.pair_count == 1 else 's'}"
     return f"{line}, {pairs}, reported"

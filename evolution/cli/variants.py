@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from population import Fitness, Trial, Variant
+    from population import Fitness, Metric, Trial, Variant
 
 _VARIANT_HELP = "Name of a variant (g012-007), or the start of its commit."
 
@@ -48,16 +48,22 @@ def show(
         names = {v.sha: v.name for v in store.variants()}
         children = [v.name for v in store.variants() if found.sha in v.parents]
         trials = store.trials(variant=found.sha)
-        fitness = store.fitnesses().get(found.sha)
+        fitness, metric = store.fitnesses().get(found.sha), store.metric()
     parents = [names.get(sha, sha) for sha in found.parents]
     facts = {
         **dataclasses.asdict(found),
         "parent_names": parents,
         "children": children,
         "fitness": dataclasses.asdict(fitness) if fitness is not None else None,
+        "metric": metric.to_json(),
+        "value": metric.shown(fitness.mean) if fitness and fitness.mean is not None else None,
         "trials": [dataclasses.asdict(trial) for trial in trials],
     }
-    answer(facts, as_json, lambda c: _print_variant(c, found, parents, children, fitness, trials))
+    answer(
+        facts,
+        as_json,
+        lambda c: _print_variant(c, found, parents, children, fitness, trials, metric),
+    )
 
 
 def diff(
@@ -118,16 +124,18 @@ def _print_variant(
     children: Sequence[str],
     fitness: "Fitness | None",
     trials: "Sequence[Trial]",
+    metric: "Metric",
 ) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from evolution.cli.text import INTERVAL, clean, one_line, plus_minus
+    from evolution.cli.text import INTERVAL, clean, gain_unit, one_line, plus_minus, with_unit
 
     believed = "unscored"
     if fitness is not None and fitness.mean is not None:
         count = f"{fitness.trial_count} trial{'' if fitness.trial_count == 1 else 's'}"
-        believed = f"{plus_minus(fitness.mean, INTERVAL * fitness.sd)} (reported), from {count}"
+        worth = plus_minus(metric.shown(fitness.mean), INTERVAL * fitness.sd)
+        believed = f"{worth} (reported), from {count}"
     lines = Table.grid(padding=(0, 2))
     lines.add_column(style="dim", no_wrap=True)
     lines.add_column(overflow="fold")
@@ -137,16 +145,18 @@ def _print_variant(
         "hypothesis": variant.hypothesis,
         "parents": ", ".join(parents) or "none",
         "children": ", ".join(children) or "none",
-        "val_bpb": believed,
+        metric.name: believed,
     }
     if variant.expected_gain is not None:
-        facts["hoped for"] = f"{variant.expected_gain * 1000:+.0f} mbpb"
+        factor, _ = gain_unit(metric)
+        hope = f"{variant.expected_gain * factor:+.3g}"
+        facts["hoped for"] = with_unit(hope, metric)
     for label, value in facts.items():
         lines.add_row(label, Text(one_line(value, 2000)))
     console.print(lines)
     if trials:
         console.print()
-        console.print(_trials_table(trials))
+        console.print(_trials_table(trials, metric))
     for trial in trials:
         failure = trial.outcome.failure if trial.outcome else None
         if failure is not None and failure.log_tail:
@@ -154,14 +164,15 @@ def _print_variant(
             console.print(Text(clean(failure.log_tail)))
 
 
-def _trials_table(trials: "Sequence[Trial]") -> "Table":
+def _trials_table(trials: "Sequence[Trial]", metric: "Metric") -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    from evolution.cli.text import one_line
+    from evolution.cli.text import number, one_line
 
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
-    for heading in ("trial", "purpose", "depth", "seed", "status", "val_bpb", "seconds", "tokens"):
+    name = one_line(metric.name, 24)
+    for heading in ("trial", "purpose", "depth", "seed", "status", name, "seconds", "tokens"):
         right = heading not in ("purpose", "status")
         table.add_column(heading, justify="right" if right else "left", no_wrap=True)
     table.add_column("remark", overflow="fold")
@@ -177,7 +188,7 @@ def _trials_table(trials: "Sequence[Trial]") -> "Table":
             f"× {conditions.depth_scale:g}",
             str(conditions.rng_seed),
             str(trial.status).replace("_", " "),
-            f"{score:.4f}" if score is not None else "—",
+            number(metric.shown(score)) if score is not None else "—",
             f"{outcome.total_seconds:.0f}" if outcome else "—",
             f"{outcome.train_tokens:,}" if outcome else "—",
             Text(one_line(remark)),

@@ -19,7 +19,7 @@ from evolution.executors.outcomes import (
     snapshot_of,
 )
 from evolution.executors.protocol import Event, Job, Reported, SnapshotTaken
-from evolution.executors.site import Site, marker, write_scratch
+from evolution.executors.site import TrialSite, marker
 from evolution.sandbox.environment import supervisor_environment
 from evolution.sandbox.spec import Result, Spec
 from evolution.sandbox.streams import MessageReader
@@ -45,7 +45,7 @@ class Attempt:
         OSError: Its files cannot be written, or the process cannot be started.
     """
 
-    def __init__(self, site: Site, job: Job, slot: int, spec: Spec) -> None:
+    def __init__(self, site: TrialSite, job: Job, slot: int, spec: Spec) -> None:
         self.job = job
         self.slot = slot
         self.progress = 0.0
@@ -124,7 +124,7 @@ class Attempt:
 
     def _lay_out(self) -> None:
         remove_folder(self._folder)
-        write_scratch(self._site, self._folder, self.job.genome)
+        self._site.lay_out(self._folder, self.job.genome)
         if self._site.logs is not None:
             self._site.logs.mkdir(parents=True, exist_ok=True)
 
@@ -158,6 +158,9 @@ class Attempt:
                 snapshot = snapshot_of(message)
                 self._snapshots.append(snapshot)
                 return SnapshotTaken(trial_id, attempt, snapshot)
+            case "progress":
+                share = message["share"]
+                self.progress = float(share) if isinstance(share, int | float) else 0.0
             case "result":
                 self._result = Result.from_message(message)
         return None

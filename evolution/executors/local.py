@@ -13,7 +13,7 @@ from evolution.executors.attempt import Attempt
 from evolution.executors.orphans import sweep_orphans
 from evolution.executors.outcomes import harness_failure
 from evolution.executors.protocol import Event, Finished, Job, Reported, Started
-from evolution.executors.site import Limits, Site, Slot, job_spec, memory_mb
+from evolution.executors.site import Limits, Slot, TrialSite, memory_mb
 from evolution.sandbox.spec import Spec
 from population import Budget, BudgetKind, Calibration, Conditions, EvolveError
 
@@ -37,7 +37,7 @@ class LocalExecutor:
 
     def __init__(
         self,
-        site: Site,
+        site: TrialSite,
         slots: Sequence[Slot],
         *,
         limits: Limits | None = None,
@@ -151,7 +151,7 @@ class LocalExecutor:
         self._selector.close()
 
     def _spec(self, job: Job, slot: int, limits: Limits) -> Spec:
-        spec = job_spec(self._site, self._slots[slot], limits, job, self._yardstick_seconds)
+        spec = self._site.spec(self._slots[slot], limits, job, self._yardstick_seconds)
         return replace(spec, memory_mb=memory_mb(limits, self.slot_count))
 
     def _read(self, attempt: Attempt) -> None:

@@ -2,8 +2,10 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 
@@ -13,9 +15,47 @@ from evolution.sandbox.spec import Spec
 from population import MAIN, BudgetKind, Genome
 
 
+class TrialSite(Protocol):
+    """How the trials of a run are laid out and started: one class for each kind of task."""
+
+    @property
+    def run_id(self) -> str:
+        """Marks every process of the run; unique on this machine."""
+        ...
+
+    @property
+    def scratch(self) -> Path:
+        """Folder for the attempts' folders."""
+        ...
+
+    @property
+    def baseline(self) -> Genome:
+        """The run's baseline genome."""
+        ...
+
+    @property
+    def logs(self) -> Path | None:
+        """Folder for ``<trial>-<attempt>.log``; None keeps none."""
+        ...
+
+    def lay_out(self, folder: Path, genome: Genome) -> None:
+        """Write the files of one attempt.
+
+        Raises:
+            OSError: The disk is full, or the folder cannot be written.
+        """
+        ...
+
+    def spec(
+        self, slot: "Slot", limits: "Limits", job: Job, yardstick_seconds: float | None
+    ) -> Spec:
+        """What the supervisor of a job is told; folder and memory are added where known."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The things of a run that every trial needs.
+    """The things that every trial of the built-in task needs.
 
     Attributes:
         run_id: Marks every process of the run; unique on this machine.
@@ -38,6 +78,16 @@ class Site:
     logs: Path | None = None
     snapshots: tuple[float, ...] = (0.1, 0.25, 0.5)
     preload: tuple[str, ...] = ()
+
+    def lay_out(self, folder: Path, genome: Genome) -> None:
+        """Genome and baseline, each beside the ruler."""
+        write_scratch(self, folder, genome)
+
+    def spec(
+        self, slot: "Slot", limits: "Limits", job: Job, yardstick_seconds: float | None
+    ) -> Spec:
+        """A trainer that keeps the protocol of the ruler."""
+        return job_spec(self, slot, limits, job, yardstick_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +159,16 @@ def write_scratch(site: Site, folder: Path, genome: Genome) -> None:
     """
     ruler = site.ruler.read_bytes()
     for name, files in (("genome", genome.files), ("baseline", site.baseline.files)):
-        for path, text in files.items():
-            target = folder / name / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text, encoding="utf-8")
+        write_files(folder / name, files)
         (folder / name / "prepare.py").write_bytes(ruler)  # last: a genome brings none of its own
+
+
+def write_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Write texts by their paths in a folder."""
+    for path, text in files.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
 
 
 def job_spec(
@@ -158,7 +213,7 @@ def job_spec(
     )
 
 
-def marker(site: Site, trial_id: int | str) -> str:
+def marker(site: TrialSite, trial_id: int | str) -> str:
     """What every process of a trial carries in its environment."""
     return f"{site.run_id}/{trial_id}"
 

@@ -7,7 +7,7 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from evolution.sandbox.autopsy import classify, oom_kill_count
@@ -61,8 +61,20 @@ class Box:
             if found != self.spec.ruler_hash:
                 raise TrialOverError("harness", "prepare.py in the scratch folder is not the run's")
 
-    def start(self, who: str, conditions: Mapping[str, object]) -> Trainer:
-        """Start ``genome`` or ``baseline`` in a folder of its own."""
+    def start(
+        self,
+        who: str,
+        conditions: Mapping[str, object],
+        *,
+        listener: Callable[[bytes], None] | None = None,
+    ) -> Trainer:
+        """Start ``genome`` or ``baseline`` in a folder of its own.
+
+        Args:
+            who: Which of the two.
+            conditions: Beside those of the spec.
+            listener: Hears everything that it prints.
+        """
         name = f"{who}-{conditions['mode']}"
         folder = self._scratch / name
         home = {"HOME": str(folder), "TMPDIR": str(folder)}
@@ -74,9 +86,13 @@ class Box:
             environment={**self.spec.environment, **home},
             conditions={**self.spec.conditions, **conditions},
             cpu=self.spec.cpu,
+            data=self.spec.script.data if self.spec.script is not None else {},
+            is_data_linked=self.spec.script is not None and self.spec.script.is_linked,
         )
         try:
-            trainer = Trainer(launch, self.tree, self._selector, self._make_process)
+            trainer = Trainer(
+                launch, self.tree, self._selector, start=self._make_process, listener=listener
+            )
         except (OSError, subprocess.SubprocessError) as error:
             raise TrialOverError("harness", f"the trainer could not be started: {error}") from error
         self._trainers.append(trainer)

@@ -6,6 +6,27 @@ from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
+class ScriptSpec:
+    """What a supervisor needs to know of a script of the user's own.
+
+    Attributes:
+        metric: Name of the number that the script prints.
+        pattern: Regular expression that finds it in a line, in its one group.
+        pattern_use: ``only`` or ``last``.
+        sign: −1 where more is better: the score that is kept is better when lower.
+        data: Name in the script's folder and source of each data file or folder.
+        is_linked: True to link the data, False to copy them for every trial.
+    """
+
+    metric: str
+    pattern: str
+    pattern_use: str = "only"
+    sign: float = 1.0
+    data: dict[str, str] = field(default_factory=dict)
+    is_linked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """Everything a supervisor needs to run one attempt at a trial.
 
@@ -14,7 +35,8 @@ class Spec:
             The supervisor removes it at the end.
         command: How to start a trainer in its folder.
         environment: All a trainer may know.
-        ruler_hash: SHA-256 of ``prepare.py``; another one is a fault of the harness.
+        ruler_hash: SHA-256 of ``prepare.py``; another one is a fault of the harness. "" where there
+            is no ruler.
         conditions: ``data``, ``rng_seed``, ``depth_scale``, ``split``, ``snapshots``.
         budget_kind: ``wall``, ``cpu`` or ``tokens``.
         budget_amount: Seconds or tokens.
@@ -29,13 +51,15 @@ class Spec:
             then forked; empty where each loads its own.
         cpu: The core to pin to; None for none.
         startup_seconds: Wall seconds until the first batch is asked for.
-        train_seconds: Wall seconds from there to the score: the deadline.
+        train_seconds: Wall seconds from there to the score: the deadline. Of a script, from its
+            start to its end.
         calibration_seconds: Wall seconds for all steps of a calibration.
         finish_seconds: Wall seconds from the score to the end of the process.
         evaluation_cpu_seconds: CPU-seconds beside training that the cap leaves to snapshots and
             evaluation of the baseline; a dearer genome gets more in proportion.
         memory_mb: Resident memory of the tree that ends the trial; None for no limit.
         log: Where the head and tail of what the trainer printed are kept; None for nowhere.
+        script: What makes this a run of the user's own script; None for the built-in task.
     """
 
     scratch: str
@@ -60,6 +84,7 @@ class Spec:
     evaluation_cpu_seconds: float = 10.0
     memory_mb: float | None = None
     log: str | None = None
+    script: ScriptSpec | None = None
 
     def to_line(self) -> bytes:
         """The spec as one line."""
@@ -68,7 +93,9 @@ class Spec:
     @classmethod
     def from_line(cls, line: bytes) -> Self:
         """The spec of one line."""
-        return cls(**json.loads(line))
+        fields = json.loads(line)
+        script = fields.pop("script", None)
+        return cls(**fields, script=None if script is None else ScriptSpec(**script))
 
 
 @dataclass(slots=True)

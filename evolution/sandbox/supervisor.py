@@ -16,6 +16,7 @@ from evolution.calibration import Price, granted_tokens, pooled_ratio
 from evolution.sandbox.box import Box, TrialOverError
 from evolution.sandbox.link import Link, ParentGoneError, StopRequestedError
 from evolution.sandbox.process_tree import ProcessTree, become_subreaper
+from evolution.sandbox.script_run import ScriptRun
 from evolution.sandbox.spec import Result, Spec
 from evolution.sandbox.training import Expectation, Training
 from evolution.sandbox.turns import price_genome
@@ -48,6 +49,9 @@ def supervise(link: Link, selector: selectors.BaseSelector, spec: Spec) -> Resul
 
 def _run_stages(box: Box, result: Result) -> None:
     spec, measured = box.spec, None
+    if spec.script is not None:
+        ScriptRun(box, result, spec.script).run()
+        return
     box.check_ruler()
     if spec.calibrate:
         measured = price_genome(box)

@@ -8,7 +8,7 @@ import subprocess
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from evolution.sandbox.environment import CONDITIONS, HARNESS
@@ -30,6 +30,8 @@ class Launch:
         environment: All it may know, but for the two variables of the protocol.
         conditions: What ``prepare.py`` reads.
         cpu: The core it is pinned to; None leaves it free.
+        data: Files and folders that lie beside the files: name and source.
+        is_data_linked: True to link them instead of copying.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Launch:
     environment: Mapping[str, str]
     conditions: Mapping[str, object]
     cpu: int | None
+    data: Mapping[str, str] = field(default_factory=dict)
+    is_data_linked: bool = False
 
     def environment_with_conditions(self) -> dict[str, str]:
         """What it is told, but for the numbers of its pipes."""
@@ -81,6 +85,7 @@ class Trainer:
         tree: ProcessTree,
         selector: selectors.BaseSelector,
         start: Start = start_process,
+        listener: Callable[[bytes], None] | None = None,
     ) -> None:
         self.name = launch.name
         self.messages: deque[dict[str, object]] = deque()
@@ -89,7 +94,9 @@ class Trainer:
         self._cpu_seconds = 0.0
         self._tree = tree
         self._selector = selector
+        self._listener = listener
         _write_files(launch.folder, launch.files)
+        _bring_data(launch)
         go_read, self._go = os.pipe()
         self._news, news_write = os.pipe()
         self._output, output_write = os.pipe()
@@ -145,6 +152,8 @@ class Trainer:
     def _read_output(self) -> bool:
         data = self._read(self._output)
         self.log.append(data)
+        if self._listener is not None:
+            self._listener(data)
         return bool(data)
 
     def _read(self, descriptor: int) -> bytes:
@@ -191,3 +200,15 @@ def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
+
+
+def _bring_data(launch: Launch) -> None:
+    for name, source in launch.data.items():
+        target = launch.folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if launch.is_data_linked:
+            target.symlink_to(source)
+        elif Path(source).is_dir():
+            shutil.copytree(source, target)
+        else:
+            shutil.copyfile(source, target)

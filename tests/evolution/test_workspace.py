@@ -133,14 +133,14 @@ def test_changed_data_are_refused_or_built_anew_but_never_used(tmp_path, monkeyp
     text.write_text("".join(f"The year {n} was much like the year before. " for n in range(9000)))
     paths = create_run(tmp_path / "runs", settings(run__data=[str(text)]), name="night")
     with open_run(paths) as workspace:
-        data = workspace.data
+        data = workspace.task.data
     validation = data.path / "validation.bin"
     harmed = bytearray(validation.read_bytes())
     harmed[5] ^= 1
     validation.chmod(0o644)
     validation.write_bytes(harmed)
     with open_run(paths) as workspace:  # the same recipe gives the same bytes again
-        assert workspace.data.data_hash == data.data_hash
+        assert workspace.task.data.data_hash == data.data_hash
     assert validation.read_bytes() != harmed
 
     text.write_text("Another text. " * 20_000)

@@ -14,7 +14,7 @@ from evolution.cli.live import LiveView, live_panel, summary_line, trial_line
 from evolution.cli.search import _obeying_signals
 from evolution.run_lock import RunLock
 from evolution.status import run_status
-from population import Branches, Purpose, RunPaths, RunState, Store
+from population import Branches, Metric, Purpose, RunPaths, RunState, Store
 from tests.builders import NOW, conditions
 from tests.evolution.cli.conftest import Evolve
 from tests.small_run import a_small_run
@@ -193,5 +193,5 @@ def test_a_crash_is_told_with_its_reason(tmp_path: Path):
     with Store.open(paths.database, read_only=True) as store:
         variant = store.variant("g002-004")
         (trial,) = store.trials(variant=variant.sha)
-    line = trial_line(trial, variant).plain
+    line = trial_line(trial, variant, Metric()).plain
     assert line == "✗ g002-004  crashed: ValueError: shapes differ  knob: DEPTH 2 → 3"

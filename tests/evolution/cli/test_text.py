@@ -8,7 +8,7 @@ from evolution.cli.text import (
     clean,
     decimals,
     duration,
-    gain_mbpb,
+    gain_words,
     one_line,
     plus_minus,
     verdict_lines,
@@ -35,8 +35,8 @@ def test_a_value_shows_the_digits_that_its_error_leaves_meaning(
 
 
 def test_a_gain_is_told_in_thousandths_with_its_sign():
-    assert gain_mbpb(0.0199, 0.003) == "+20 ± 6"
-    assert gain_mbpb(-0.0199, 0.003) == "-20 ± 6"
+    assert gain_words(0.0199, 0.003, Metric()) == "+20 ± 6"
+    assert gain_words(-0.0199, 0.003, Metric()) == "-20 ± 6"
 
 
 @given(st.floats(1e-6, 1e3))
@@ -69,13 +69,13 @@ def test_a_whole_terminal_command_goes_and_the_words_stay():
 
 
 def test_a_verdict_without_a_claim_is_told_as_such():
-    lines = verdict_lines(a_verdict(champion=None, rungs=()), None)
+    lines = verdict_lines(a_verdict(champion=None, rungs=()), None, Metric())
     assert lines == ["v001: none confirmed; no variant promised a gain worth testing"]
 
 
 def test_a_rung_without_scores_claims_no_gain():
     rung = a_rung(gain=None, low=None, high=None, pair_count=0, ruling=Ruling.UNDECIDED)
-    lines = verdict_lines(a_verdict(rungs=(rung,)), "g001-001")
+    lines = verdict_lines(a_verdict(rungs=(rung,)), "g001-001", Metric())
     assert "none confirmed" in lines[0]
     assert "gain" not in lines[1]
     assert "too few pairs" in lines[1]
@@ -83,7 +83,7 @@ def test_a_rung_without_scores_claims_no_gain():
 
 def test_a_gain_without_an_interval_shows_none():
     rung = a_rung(low=None, high=None, pair_count=1, ruling=Ruling.UNDECIDED)
-    line = verdict_lines(a_verdict(rungs=(rung,)), "g001-001")[1]
+    line = verdict_lines(a_verdict(rungs=(rung,)), "g001-001", Metric())[1]
     assert "gain +10.0 mbpb" in line
     assert "95 %" not in line
     assert "1 pair," in line
