@@ -20,6 +20,7 @@ from evolution.events import EventLog
 from evolution.profiles import Profile, load_profile
 from evolution.ruler import PreparedData, Ruler
 from evolution.run_lock import RunLock
+from evolution.seeds import Seed, check_distinct, entering, find_seeds
 from evolution.templates import template_path
 from population import (
     MAIN,
@@ -114,6 +115,7 @@ def create_run(
     git_executable()
     _check_disk(runs)
     genome = _baseline_genome(project, profile)
+    seeds = _first_seeds(project, config, profile, genome, report)
     ruler_path = _project_file(project, "prepare.py")
     ruler = Ruler.load(ruler_path)
     report(f"data of profile {profile.name!r}")
@@ -129,7 +131,7 @@ def create_run(
         paths.logs.mkdir(exist_ok=True)
         paths.events.touch()
         budget = _budget(config, ruler, profile)
-        _first_rows(paths, name, config, ruler, data, genome, budget)
+        _first_rows(paths, name, config, ruler, data, genome, budget, seeds)
         draft.chmod(0o755)
         _publish(draft, runs / name)
     except BaseException as error:
@@ -276,6 +278,35 @@ def _baseline_genome(project: Path | None, profile: Profile) -> Genome:
     return genome
 
 
+def _first_seeds(
+    project: Path | None,
+    config: EvolutionConfig,
+    profile: Profile,
+    baseline: Genome,
+    report: Report,
+) -> list[Seed]:
+    """The hand-written variants that the run begins with; every one of the folder is checked."""
+    found = find_seeds(
+        project,
+        config.population.seeds,
+        baseline=_project_file(project, MAIN).read_text(encoding="utf-8"),
+        sizes=profile.knobs,
+        report=report,
+    )
+    for seed in found:
+        check_genome(baseline.with_main(seed.as_file), seed.source)
+    check_distinct(found, baseline)
+    seeds = entering(found, trials=config.limits.trials)
+    if len(seeds) < len(found):
+        report(
+            f"{len(seeds)} of {len(found)} seeds: half of {config.limits.trials} trials is left "
+            "for breeding; `evolve seed` adds others"
+        )
+    elif seeds:
+        report(f"{len(seeds)} seeds: {', '.join(Path(seed.source).stem for seed in seeds)}")
+    return seeds
+
+
 def _data_paths(names: Sequence[str]) -> list[Path] | None:
     return [Path(name).expanduser().resolve() for name in names] or None
 
@@ -288,8 +319,9 @@ def _first_rows(
     data: PreparedData,
     genome: Genome,
     budget: Budget,
+    seeds: Sequence[Seed],
 ) -> None:
-    """Repository with the baseline's commit, database with its row."""
+    """Repository with the baseline's commit, database with its row; seeds wait for the engine."""
     now = time.time()
     message = commit_message("The baseline", {"Operator": "baseline"})
     with Branches.create(paths.repository) as branches:
@@ -320,6 +352,8 @@ def _first_rows(
     with Store.create(paths.database, record) as store:
         store.add_variant(variant)
         store.set_fact(BUDGET, {"kind": budget.kind.value, "amount": budget.amount})
+        for seed in seeds:
+            store.add_request("seed", {"text": seed.text, "idea": seed.idea}, at=now)
 
 
 def _budget(config: EvolutionConfig, ruler: Ruler, profile: Profile) -> Budget:

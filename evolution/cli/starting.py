@@ -1,5 +1,6 @@
 """``evolve init``: writes the files that a project of one's own begins with."""
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,8 @@ import typer
 
 from evolution.cli.options import say
 from population import EvolveError
+
+_FILES = ("evolve.toml", "program.md", "prepare.py", "train.py")
 
 
 class InitError(EvolveError):
@@ -19,28 +22,33 @@ def init(
         str, typer.Option(help="Sizes and data: tiny (tests), cpu or gpu (autoresearch's own).")
     ] = "cpu",
 ) -> None:
-    """Write evolve.toml, program.md, prepare.py and train.py, to be changed before a run.
+    """Write evolve.toml, program.md, prepare.py, train.py and its seeds, to be changed at will.
 
     Examples:
       evolve init
       evolve init night --profile gpu
     """
+    from evolution.templates import SEEDS
+
     files = _files(profile)
     taken = [name for name in files if (folder / name).exists()]
     if taken:
         raise InitError(
-            f"{folder / taken[0]} is there already. `evolve init` writes {', '.join(files)} and "
-            "replaces none of them. Move it away, or choose another folder: `evolve init FOLDER`."
+            f"{folder / taken[0]} is there already. `evolve init` writes {', '.join(_FILES)} and a "
+            "folder of seeds, and replaces none of them. Move it away, or choose another folder: "
+            "`evolve init FOLDER`."
         )
     written: list[Path] = []
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             written.append(folder / name)
             (folder / name).write_text(text, encoding="utf-8")
     except OSError as error:
         for path in written:
             path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # only if it is empty now
+            (folder / SEEDS).rmdir()
         raise InitError(
             f"The files could not be written to {folder}: {error.strerror or error}. A folder that "
             "can be written is needed. Choose another: `evolve init FOLDER`."
@@ -56,13 +64,16 @@ def _files(profile: str) -> dict[str, str]:
     import tomlkit
 
     from evolution.profiles import load_profile
-    from evolution.templates import template_path
+    from evolution.seeds import at_sizes
+    from evolution.templates import SEEDS, seed_paths, template_path
     from population import set_knobs
 
-    names = ("evolve.toml", "program.md", "prepare.py", "train.py")
-    files = {name: template_path(name).read_text(encoding="utf-8") for name in names}
+    files = {name: template_path(name).read_text(encoding="utf-8") for name in _FILES}
+    shipped, sizes = files["train.py"], load_profile(profile).knobs
     settings = tomlkit.parse(files["evolve.toml"])
     settings.setdefault("run", tomlkit.table())["profile"] = profile
     files["evolve.toml"] = tomlkit.dumps(settings)
-    files["train.py"] = set_knobs(files["train.py"], load_profile(profile).knobs)
+    files["train.py"] = set_knobs(shipped, sizes)
+    for path in seed_paths():
+        files[f"{SEEDS}/{path.name}"] = at_sizes(path.read_text(encoding="utf-8"), shipped, sizes)
     return files
