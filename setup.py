@@ -1,8 +1,8 @@
 """Packaging: the four packages, the console script ``evolve`` and the files a new run starts from.
 
-The ruler, the baseline, the manual and the settings live once, at the top of the repository.
-A wheel carries copies of them in ``evolution/templates``; ``evolution.templates`` reads whichever
-is there.
+The ruler, the baseline with its seeds, the manual and the settings live once, at the top of the
+repository. A wheel carries copies of them in ``evolution/templates``; ``evolution.templates`` reads
+whichever is there.
 """
 
 import shutil
@@ -12,6 +12,7 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
+_CACHES = shutil.ignore_patterns("__pycache__")
 TEMPLATES = ("prepare.py", "train.py", "program.md", "evolve.toml")
 
 
@@ -27,6 +28,7 @@ class BuildWithTemplates(build_py):
         target.mkdir(parents=True, exist_ok=True)
         for name in TEMPLATES:
             shutil.copyfile(ROOT / name, target / name)
+        shutil.copytree(ROOT / "seeds", target / "seeds", ignore=_CACHES, dirs_exist_ok=True)
 
 
 setup(

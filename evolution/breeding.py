@@ -93,7 +93,7 @@ class Breeder:
         refusals: list[Refusal] = []
         for _ in range(DRAWS):
             operator = self._operators[self._draw_operator(rng)]
-            shas = self._draw_parents(operator, field, lineage, rng)
+            shas = self._draw_parents(operator, field, fitnesses, lineage, rng)
             if len(shas) < operator.parent_count:
                 refusals.append(Refusal(operator.name, "no two parents with lines of their own"))
                 continue
@@ -152,6 +152,7 @@ class Breeder:
         self,
         operator: Operator,
         field: Sequence[tuple[str, Fitness]],
+        fitnesses: Mapping[str, Fitness],
         lineage: Lineage,
         rng: Generator,
     ) -> list[str]:
@@ -161,14 +162,13 @@ class Breeder:
             return [first]
         kin = {first, *lineage.ancestors(first)}
         others = [
-            (sha, fitness)
-            for sha, fitness in field
+            (sha, _brought(first, sha, fitnesses, lineage))
+            for sha, _ in field
             if sha not in kin and first not in lineage.ancestors(sha)
         ]
         if not others:
             return [first]
-        # Low pressure for the mate: what it brings is what the first parent lacks.
-        second = tournament(others, max(2, self._settings.tournament // 4), count=1, rng=rng)[0]
+        second = tournament(others, self._settings.tournament, count=1, rng=rng)[0]
         known = dict(field)
         return sorted((first, second), key=lambda sha: known[sha], reverse=True)
 
@@ -225,6 +225,18 @@ class Breeder:
         )
         self._store.add_variant(variant)
         return variant
+
+
+def _brought(first: str, mate: str, fitnesses: Mapping[str, Fitness], lineage: Lineage) -> Fitness:
+    """What a mate brings that ``first`` lacks: its fitness against their last common ancestor's.
+
+    Its fitness alone would favour siblings of ``first``, which are good for what both have.
+    """
+    ancestor = lineage.common_ancestor(first, mate)
+    own, before = fitnesses[mate], fitnesses.get(ancestor) if ancestor else None
+    if own.mean is None or before is None or before.mean is None:
+        return Fitness(0.0, own.sd, own.trial_count)  # nothing is known of what it brings
+    return Fitness(own.mean - before.mean, own.sd, own.trial_count)
 
 
 def _line_distance(one: Genome, other: Genome) -> int:

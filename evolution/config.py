@@ -70,10 +70,11 @@ class BaselineSettings(_Section):
 
 
 class PopulationSettings(_Section):
-    """Who may breed."""
+    """Who may breed; ``seeds`` is a folder of hand-written variants, "" for none."""
 
     survivors: Annotated[int, Field(ge=3, le=10_000)] = 16
     tournament: Annotated[int, Field(ge=1, le=10_000)] = 16
+    seeds: str = "seeds"
 
 
 class OperatorSettings(_Section):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from evolution.breeding import Breeder
-from population import Request, Store, StoreError, Variant, contract_problems
+from population import Origin, Request, Store, StoreError, Variant, contract_problems
 
 
 def take_seed(request: Request, store: Store, breeder: Breeder) -> tuple[str, Variant | None]:
@@ -30,7 +30,11 @@ def take_seed(request: Request, store: Store, breeder: Breeder) -> tuple[str, Va
     if problems:
         first = problems[0]
         return f"refused: line {first.line} breaks {first.rule}: {first.message}", None
-    variant = breeder.adopt(genome, idea=str(payload["idea"]), parent=parent)
-    if store.trials(variant=variant.sha):
-        return f"refused: {variant.name} is the same genome", None
-    return f"taken in as {variant.name}", variant
+    idea = str(payload["idea"])
+    variant = breeder.adopt(genome, idea=idea, parent=parent)
+    if not store.trials(variant=variant.sha):
+        return f"taken in as {variant.name}", variant
+    # An engine killed before it could answer took it in, and its trial is queued already.
+    if variant.origin is Origin.SEED and variant.hypothesis == idea:
+        return f"taken in as {variant.name}", None
+    return f"refused: {variant.name} is the same genome", None

@@ -21,6 +21,7 @@ from evolution.ruler import Ruler
 from evolution.run_lock import RunLock
 from evolution.script_manual import script_manual
 from evolution.script_task import ScriptTask
+from evolution.seeds import Seed, check_distinct, entering, find_seeds
 from evolution.task import LanguageModelTask, Task
 from evolution.templates import template_path
 from population import (
@@ -232,12 +233,14 @@ class _Beginning:
         genome: Its baseline.
         program: Text of the manual.
         ruler: Text of ``prepare.py``; None where there is none.
+        seeds: Hand-written variants that wait for the engine.
     """
 
     task: Task
     genome: Genome
     program: bytes
     ruler: bytes | None = None
+    seeds: Sequence[Seed] = ()
 
     def files(self, paths: RunPaths) -> dict[Path, bytes]:
         """What the run's folder begins with."""
@@ -250,6 +253,7 @@ def _language_model_start(
 ) -> _Beginning:
     profile = load_profile(config.run.profile)
     genome = _baseline_genome(project, profile)
+    seeds = _first_seeds(project, config, profile, genome, report)
     source = _project_file(project, "prepare.py")
     ruler = Ruler.load(source)
     report(f"data of profile {profile.name!r}")
@@ -259,6 +263,7 @@ def _language_model_start(
         genome=genome,
         program=_project_file(project, "program.md").read_bytes(),
         ruler=source.read_bytes(),
+        seeds=seeds,
     )
 
 
@@ -377,12 +382,41 @@ def _baseline_genome(project: Path | None, profile: Profile) -> Genome:
     return genome
 
 
+def _first_seeds(
+    project: Path | None,
+    config: EvolutionConfig,
+    profile: Profile,
+    baseline: Genome,
+    report: Report,
+) -> list[Seed]:
+    """The hand-written variants that the run begins with; every one of the folder is checked."""
+    found = find_seeds(
+        project,
+        config.population.seeds,
+        baseline=_project_file(project, MAIN).read_text(encoding="utf-8"),
+        sizes=profile.knobs,
+        report=report,
+    )
+    for seed in found:
+        check_genome(baseline.with_main(seed.as_file), seed.source)
+    check_distinct(found, baseline)
+    seeds = entering(found, trials=config.limits.trials)
+    if len(seeds) < len(found):
+        report(
+            f"{len(seeds)} of {len(found)} seeds: half of {config.limits.trials} trials is left "
+            "for breeding; `evolve seed` adds others"
+        )
+    elif seeds:
+        report(f"{len(seeds)} seeds: {', '.join(Path(seed.source).stem for seed in seeds)}")
+    return seeds
+
+
 def _data_paths(names: Sequence[str]) -> list[Path] | None:
     return [Path(name).expanduser().resolve() for name in names] or None
 
 
 def _first_rows(paths: RunPaths, name: str, config: EvolutionConfig, beginning: _Beginning) -> None:
-    """Repository with the baseline's commit, database with its row."""
+    """Repository with the baseline's commit, database with its row; seeds wait for the engine."""
     now = time.time()
     task, genome = beginning.task, beginning.genome
     message = commit_message("The baseline", {"Operator": "baseline"})
@@ -415,6 +449,8 @@ def _first_rows(paths: RunPaths, name: str, config: EvolutionConfig, beginning: 
         store.add_variant(variant)
         store.set_fact(BUDGET, {"kind": task.budget.kind.value, "amount": task.budget.amount})
         store.set_metric(task.metric)
+        for seed in beginning.seeds:
+            store.add_request("seed", {"text": seed.text, "idea": seed.idea}, at=now)
 
 
 def _frozen_budget(store: Store, task: Task) -> Budget:

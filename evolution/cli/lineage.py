@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+    from evolution.cli.origins import CarriedEdit
     from population import Fitness, Metric, Variant
+
+#: What is said of an edit when one variant is asked for.
+_OF_AN_EDIT = ("through", "gain", "gain_sd")
 
 
 def lineage(
@@ -33,37 +37,57 @@ def lineage(
 ) -> None:
     """Show the family tree: who descends from whom, and what each is worth.
 
-    A crossover hangs on the parent of the higher generation; "+ NAME" is its other parent.
+    A crossover hangs on the parent of the higher generation; "+ NAME" is its other parent. Of one
+    VARIANT it also says which edits it carries: who made each, by which parent it came, its gain.
 
     Examples:
       evolve lineage
       evolve lineage g003-011
     """
+    from evolution.cli.origins import carried_edits, print_edits
     from population import Lineage
 
+    asked, edits = None, []
     with open_store(find_run(runs, run)) as store:
         variants, fitnesses, metric = store.variants(), store.fitnesses(), store.metric()
         if variant is not None:
-            sha = store.variant(variant).sha
-            family = Lineage(variants).ancestors(sha) | {sha}
+            asked = store.variant(variant)
+            family = Lineage(variants).ancestors(asked.sha) | {asked.sha}
             variants = [v for v in variants if v.sha in family]
+            edits = carried_edits(store, asked)
     children: dict[str, list[str]] = {v.sha: [] for v in variants}
     for child in variants:
         for parent in child.parents:
             children[parent].append(child.sha)
-    facts = [_facts(v, children[v.sha], fitnesses.get(v.sha), metric) for v in variants]
-    answer(facts, as_json, lambda console: _print_tree(console, variants, fitnesses, metric))
+    carried = {edit.sha: edit for edit in edits}
+    facts = [
+        _facts(v, children[v.sha], fitnesses.get(v.sha), carried.get(v.sha), metric)
+        for v in variants
+    ]
+
+    def show(console: "Console") -> None:
+        _print_tree(console, variants, fitnesses, metric)
+        if asked is not None and edits:
+            print_edits(console, asked, edits, metric)
+
+    answer(facts, as_json, show)
 
 
 def _facts(
-    variant: "Variant", children: Sequence[str], fitness: "Fitness | None", metric: "Metric"
+    variant: "Variant",
+    children: Sequence[str],
+    fitness: "Fitness | None",
+    edit: "CarriedEdit | None",
+    metric: "Metric",
 ) -> dict[str, object]:
-    return {
+    carried = {} if edit is None else {key: getattr(edit, key) for key in _OF_AN_EDIT}
+    return carried | {
         "name": variant.name,
         "sha": variant.sha,
         "generation": variant.generation,
         "parents": list(variant.parents),
         "children": list(children),
+        "origin": variant.origin.value,
         "operator": variant.operator,
         "hypothesis": variant.hypothesis,
         "fitness": fitness.mean if fitness else None,

@@ -47,6 +47,9 @@ def run(  # noqa: PLR0917 - typer passes them by name
     data: Annotated[
         list[str] | None, typer.Option(metavar="PATH", help="Your own text; may be given again.")
     ] = None,
+    no_seeds: Annotated[
+        bool, typer.Option("--no-seeds", help="Begin with the baseline alone.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Train nothing: scores are made up, within seconds.")
     ] = False,
@@ -73,6 +76,7 @@ def run(  # noqa: PLR0917 - typer passes them by name
         "limits.hours": hours,
         "workers.count": workers,
         "run.rng_seed": rng_seed,
+        "population.seeds": "" if no_seeds else None,
         "run.data": [str(Path(p).expanduser().resolve()) for p in data] if data else None,
     }
     settings, project = _settings(config, {k: v for k, v in overrides.items() if v is not None})

@@ -2,23 +2,33 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evolution.cli.options import RUNS, JsonOption, RunOption, RunsOption, answer, find_run, is_live
-from population import EvolveError
+from evolution.cli.options import (
+    RUNS,
+    JsonOption,
+    RunOption,
+    RunsOption,
+    answer,
+    find_run,
+    is_live,
+    say,
+)
 
-
-class SeedError(EvolveError):
-    """A file that cannot become a variant of the run."""
+if TYPE_CHECKING:
+    from population import Genome, KnobValue, Store, Variant
 
 
 def seed(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A train.py that was changed.")],
     idea: Annotated[
-        str, typer.Option("-m", "--idea", help="One line: what was changed and why it should help.")
-    ],
+        str | None,
+        typer.Option(
+            "-m", "--idea", help="What was changed and why; by default the file's line # Idea: …"
+        ),
+    ] = None,
     parent: Annotated[
         str | None, typer.Option(metavar="VARIANT", help="Its parent; by default the baseline.")
     ] = None,
@@ -29,39 +39,27 @@ def seed(
     """Hand a variant of your own to a run: now if it is live, else when it is resumed.
 
     Examples:
+      evolve seed seeds/swiglu.py
       evolve seed wider.py -m "twice the width, half the depth"
       evolve seed fix.py -m "mend the warm-up" --parent g003-011
     """
-    from evolution.cli.text import one_line
+    from evolution.seeds import fitted, read_file, read_idea
     from evolution.workspace import check_genome, task_contract
-    from population import Branches, RunState, Store, canonical_hash
+    from population import Branches, Store
 
     paths = find_run(runs, run)
-    line = one_line(idea)
-    if not line:
-        raise SeedError(
-            "The idea is empty. One line is needed that says what was changed and why it should "
-            'help: it becomes the commit\'s message. Write it: -m "…".'
-        )
-    text = _read(file)
-    with Store.open(paths.database) as store:
-        if store.run().state is RunState.FINISHED:
-            raise SeedError(
-                f"The run {paths.root.name!r} is finished: nothing would train the seed. A run "
-                "that is live or paused is needed. Name it with --run, or begin a new one in a "
-                "folder where the file is called train.py: `evolve run`."
-            )
-        elder = store.variant(parent or store.run().baseline or "")
-        with Branches.open(paths.repository) as branches:
-            genome = branches.genome(elder.sha).with_main(text)
-        check_genome(genome, str(file), task_contract(store))
-        twin = next((v for v in store.variants() if v.genome_hash == canonical_hash(genome)), None)
-        if twin is not None:
-            raise SeedError(
-                f"{file} is the same genome as {twin.name}, comments and layout aside. A seed must "
-                f"differ from every variant of the run. `evolve show {twin.name}` says what came "
-                "of it."
-            )
+    written = read_file(file)
+    found_idea, text = read_idea(written)
+    line = _one_idea(found_idea if idea is None else idea, file)
+    with Store.open(paths.database) as store, Branches.open(paths.repository) as branches:
+        _check_open(store, paths.root.name)
+        baseline = store.run().baseline or ""
+        elder = store.variant(parent or baseline)
+        before = branches.genome(elder.sha)
+        check_genome(before.with_main(written), str(file), task_contract(store))
+        text = fitted(text, branches.genome(baseline).main, _sizes(store))
+        genome = before.with_main(text)
+        _check_new(store, genome, file)
         payload = {"text": text, "idea": line, "parent": elder.sha}
         number = store.add_request("seed", payload, at=time.time())
     live = is_live(paths)
@@ -69,16 +67,67 @@ def seed(
     when = "now" if live else f"when it goes on: `evolve resume {paths.root.name}`"
     words = f"{file} is handed to the run {paths.root.name}, which takes it in {when}."
     answer(facts, as_json, lambda console: console.print(words, markup=False, soft_wrap=True))
+    say(_differences(elder, before, genome))
 
 
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        found = f"{file} is not UTF-8 text: {error}"
-    except OSError as error:
-        found = f"{file} cannot be read: {error.strerror or error}"
-    raise SeedError(
-        f"{found}. A train.py that was changed is needed. Name such a file: "
-        '`evolve seed FILE -m "what was changed"`.'
-    )
+def _one_idea(idea: str, file: Path) -> str:
+    from evolution.cli.text import one_line
+    from evolution.seeds import SeedError
+
+    line = one_line(idea)
+    if not line:
+        raise SeedError(
+            "The idea is empty. One line is needed that says what was changed and why it should "
+            f'help: it becomes the commit\'s message. Write it with -m "…", or above the rest of '
+            f"{file}: # Idea: …"
+        )
+    return line
+
+
+def _check_open(store: "Store", run: str) -> None:
+    from evolution.seeds import SeedError
+    from population import RunState
+
+    if store.run().state is RunState.FINISHED:
+        raise SeedError(
+            f"The run {run!r} is finished: nothing would train the seed. A run that is live or "
+            "paused is needed. Name it with --run, or put the file into the folder of seeds "
+            "beside train.py and begin a new one: `evolve run`."
+        )
+
+
+def _check_new(store: "Store", genome: "Genome", file: Path) -> None:
+    from evolution.seeds import SeedError
+    from population import canonical_hash
+
+    twin = next((v for v in store.variants() if v.genome_hash == canonical_hash(genome)), None)
+    if twin is not None:
+        raise SeedError(
+            f"{file} is the same genome as {twin.name}, comments and layout aside. A seed must "
+            f"differ from every variant of the run. `evolve show {twin.name}` says what came "
+            "of it."
+        )
+
+
+def _sizes(store: "Store") -> "dict[str, KnobValue]":
+    """What the run's profile sets in a shipped genome."""
+    from evolution.config import EvolutionConfig
+    from evolution.profiles import load_profile
+
+    settings = EvolutionConfig.from_mapping({"run": store.run().settings.get("run", {})})
+    return dict(load_profile(settings.run.profile).knobs)
+
+
+def _differences(elder: "Variant", before: "Genome", genome: "Genome") -> str:
+    """How far a seed is from its parent: a hint that it was written from another file."""
+    import difflib
+
+    from population import knobs
+
+    hunks = list(difflib.unified_diff(before.main.splitlines(), genome.main.splitlines(), n=0))
+    count = sum(line.startswith(("+", "-")) for line in hunks[2:])
+    old, new = knobs(before.main), knobs(genome.main)
+    changed = (name for name in old if name in new and old[name] != new[name])
+    turned = [f"{name} {old[name]} → {new[name]}" for name in changed]
+    words = f"{count} lines differ from {elder.name}"
+    return f"{words}; knobs: {', '.join(turned)}" if turned else words

@@ -1,5 +1,6 @@
 """``evolve init``: writes the files that a project of one's own begins with."""
 
+import contextlib
 import os
 import shlex
 from collections.abc import Mapping
@@ -11,6 +12,8 @@ import typer
 from evolution.cli.options import say
 from evolution.script_wishes import Wishes
 from population import EvolveError
+
+_FILES = ("evolve.toml", "program.md", "prepare.py", "train.py")
 
 
 class InitError(EvolveError):
@@ -39,7 +42,7 @@ def init(
         float, typer.Option(metavar="SECONDS", help="With --from: wall time of one trial.")
     ] = 300.0,
 ) -> None:
-    """Write evolve.toml, program.md, prepare.py and train.py, to be changed before a run.
+    """Write evolve.toml, program.md, prepare.py, train.py and its seeds, to be changed at will.
 
     With --from, write evolve.toml and program.md for a script of your own, which is neither run
     nor changed: its files, its metric and the rest are guessed from its text.
@@ -76,21 +79,25 @@ def _begin_from(source: Path, folder: Path, wishes: Wishes) -> None:
 
 def _write(folder: Path, files: Mapping[str, str]) -> None:
     """Write all files or none; print their paths."""
+    from evolution.templates import SEEDS
+
     taken = [name for name in files if os.path.lexists(folder / name)]
     if taken:
         raise InitError(
-            f"{folder / taken[0]} is there already. `evolve init` writes {', '.join(files)} and "
+            f"{folder / taken[0]} is there already. `evolve init` writes {_listed(files)}, and "
             "replaces none of them. Move it away, or choose another folder: `evolve init FOLDER`."
         )
     written: list[Path] = []
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             written.append(folder / name)
             (folder / name).write_text(text, encoding="utf-8")
     except OSError as error:
         for path in written:
             path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # only if it is empty now
+            (folder / SEEDS).rmdir()
         raise InitError(
             f"The files could not be written to {folder}: {error.strerror or error}. A folder that "
             "can be written is needed. Choose another: `evolve init FOLDER`."
@@ -99,18 +106,26 @@ def _write(folder: Path, files: Mapping[str, str]) -> None:
         typer.echo(path)
 
 
+def _listed(files: Mapping[str, str]) -> str:
+    """The names of files, those of a folder by the folder's."""
+    return ", ".join(dict.fromkeys(name.partition("/")[0] for name in files))
+
+
 def _files(profile: str) -> dict[str, str]:
     """Texts by name, with the sizes of the profile."""
     import tomlkit
 
     from evolution.profiles import load_profile
-    from evolution.templates import template_path
+    from evolution.seeds import at_sizes
+    from evolution.templates import SEEDS, seed_paths, template_path
     from population import set_knobs
 
-    names = ("evolve.toml", "program.md", "prepare.py", "train.py")
-    files = {name: template_path(name).read_text(encoding="utf-8") for name in names}
+    files = {name: template_path(name).read_text(encoding="utf-8") for name in _FILES}
+    shipped, sizes = files["train.py"], load_profile(profile).knobs
     settings = tomlkit.parse(files["evolve.toml"])
     settings.setdefault("run", tomlkit.table())["profile"] = profile
     files["evolve.toml"] = tomlkit.dumps(settings)
-    files["train.py"] = set_knobs(files["train.py"], load_profile(profile).knobs)
+    files["train.py"] = set_knobs(shipped, sizes)
+    for path in seed_paths():
+        files[f"{SEEDS}/{path.name}"] = at_sizes(path.read_text(encoding="utf-8"), shipped, sizes)
     return files

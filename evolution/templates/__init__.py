@@ -3,6 +3,7 @@
 from pathlib import Path
 
 TEMPLATES = ("prepare.py", "train.py", "program.md", "evolve.toml")
+SEEDS = "seeds"
 
 
 def template_path(name: str) -> Path:
@@ -18,4 +19,21 @@ def template_path(name: str) -> Path:
     raise FileNotFoundError(
         f"The template {name} is neither in {here} nor in {here.parents[1]}. An installation holds "
         f"{', '.join(TEMPLATES)}. Install evoresearch again."
+    )
+
+
+def seed_paths() -> list[Path]:
+    """The shipped hand-written variants, in the order of their names.
+
+    Raises:
+        FileNotFoundError: There are none: the installation is broken.
+    """
+    here = Path(__file__).parent
+    for folder in (here, here.parents[1]):
+        found = sorted((folder / SEEDS).glob("*.py"))
+        if found:
+            return found
+    raise FileNotFoundError(
+        f"The folder {SEEDS} is neither in {here} nor in {here.parents[1]}. An installation holds "
+        "hand-written variants there. Install evoresearch again."
     )

@@ -33,7 +33,12 @@ EFFECTS = {"ROPE_BASE": -0.03, "MATRIX_LR": -0.02, "SOFTCAP": 0.05, "EMBED_STD":
 def settings(**changes: Any) -> EvolutionConfig:
     """Settings of a short run on the ``tiny`` profile; dotted keys with ``__`` change them."""
     overrides = {key.replace("__", "."): value for key, value in changes.items()}
-    defaults: dict[str, Any] = {"run.profile": "tiny", "limits.trials": 6, "verdict.max_pairs": 3}
+    defaults: dict[str, Any] = {
+        "run.profile": "tiny",
+        "limits.trials": 6,
+        "population.seeds": "",
+        "verdict.max_pairs": 3,
+    }
     return EvolutionConfig.from_mapping({}, defaults | overrides)
 
 

@@ -27,6 +27,8 @@ budget = 20000.0
 trials = {trials}
 [baseline]
 repeats = 2
+[population]
+seeds = ""
 [verdict]
 pairs = 2
 max_pairs = 2

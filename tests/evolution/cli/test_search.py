@@ -19,7 +19,7 @@ from tests.builders import NOW, conditions
 from tests.evolution.cli.conftest import Evolve
 from tests.small_run import a_small_run
 
-REHEARSAL = ["run", "--dry-run", "--profile", "tiny", "--workers", "2"]
+REHEARSAL = ["run", "--dry-run", "--profile", "tiny", "--workers", "2", "--no-seeds"]
 
 
 @pytest.fixture

@@ -1,0 +1,111 @@
+"""Where a variant comes from: the edits it carries, who made each, by which parent, its gain."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from population import Metric, Store, Variant
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedEdit:
+    """One edit in a variant's lineage.
+
+    Attributes:
+        sha: Commit that made the edit; the edit of a merge is what its parents do in company.
+        origin: How that commit came to be: ``seed``, ``mutation``, ``crossover``.
+        through: Names of the asked variant's parents that carry it; empty for its own edit.
+        gain: What it does in its lineage's company, positive is better; None before any reading.
+        gain_sd: Standard deviation of that.
+    """
+
+    sha: str
+    name: str
+    origin: str
+    operator: str
+    hypothesis: str
+    through: tuple[str, ...]
+    gain: float | None
+    gain_sd: float | None
+
+
+def carried_edits(store: "Store", variant: "Variant") -> list[CarriedEdit]:
+    """Every edit that ``variant`` carries, oldest first, its own last."""
+    from evolution.belief import believe
+    from population import Lineage
+
+    variants = {v.sha: v for v in store.variants()}
+    lineage = Lineage(variants.values())
+    carried = lineage.ancestors(variant.sha) | {variant.sha}
+    posterior = believe(store, stop_fraction=_stop_fraction(store.run().settings))
+    edits = []
+    for edit in (v for v in variants.values() if v.sha in carried and v.parents):
+        effect = posterior.edit_effect(edit.sha) if posterior.is_scored(edit.sha) else None
+        edits.append(
+            CarriedEdit(
+                sha=edit.sha,
+                name=edit.name,
+                origin=edit.origin.value,
+                operator=edit.operator,
+                hypothesis=edit.hypothesis,
+                through=tuple(
+                    variants[parent].name
+                    for parent in variant.parents
+                    if edit.sha in lineage.ancestors(parent) | {parent}
+                ),
+                gain=None if effect is None else -effect.mean,
+                gain_sd=None if effect is None else effect.sd,
+            )
+        )
+    return edits
+
+
+def print_edits(
+    console: "Console", variant: "Variant", edits: Sequence[CarriedEdit], metric: "Metric"
+) -> None:
+    """A table, one line an edit."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from evolution.cli.text import clean, gain_unit, gain_words, one_line
+
+    unit = gain_unit(metric)[1] or metric.name
+    console.print(Text(f"\nwhat {clean(variant.name)} carries, edit by edit"))
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim", expand=True)
+    table.add_column("edit", no_wrap=True)
+    table.add_column("came by", no_wrap=True)
+    table.add_column("made by", no_wrap=True)
+    table.add_column(f"gain ({one_line(unit, 40)})", justify="right", no_wrap=True)
+    table.add_column("idea", no_wrap=True, overflow="ellipsis", ratio=1)
+    for edit in edits:
+        known = edit.gain is not None and edit.gain_sd is not None
+        table.add_row(
+            Text(clean(edit.name)),
+            Text(clean(" and ".join(edit.through)) or "itself"),
+            Text(one_line(edit.operator, 20)),
+            gain_words(edit.gain or 0.0, edit.gain_sd or 0.0, metric) if known else "—",
+            Text(_idea(edit)),
+        )
+    console.print(table)
+    console.print(
+        "gain of each edit in its lineage's company, ± 95 %; positive is better, reported",
+        style="dim",
+    )
+
+
+def _idea(edit: CarriedEdit) -> str:
+    from evolution.cli.text import one_line
+
+    idea = one_line(edit.hypothesis)
+    return f"{idea}: what they do only in company" if edit.origin == "crossover" else idea
+
+
+def _stop_fraction(settings: Mapping[str, object]) -> float:
+    from evolution.config import StoppingSettings
+
+    stopping = settings.get("stopping")
+    fraction = stopping.get("fraction") if isinstance(stopping, Mapping) else None
+    return float(fraction) if isinstance(fraction, int | float) else StoppingSettings().fraction
