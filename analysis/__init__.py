@@ -59,7 +59,7 @@ if TYPE_CHECKING:
         figure_style,
         new_figure,
     )
-    from analysis.tree_layout import champion_line, tree_layout, tree_parents
+    from analysis.tree_places import champion_line, tree_layout, tree_parents
     from analysis.waterfall import (
         plot_waterfall,
         waterfall_height,
@@ -83,7 +83,7 @@ _HOMES = {
     "runs": "SAMPLE OpenRun open_run",
     "scale": "INTERVAL Scale decimals",
     "style": "figure_style new_figure",
-    "tree_layout": "champion_line tree_layout tree_parents",
+    "tree_places": "champion_line tree_layout tree_parents",
     "waterfall": "plot_waterfall waterfall_height",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}

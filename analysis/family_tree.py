@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from analysis.scale import Scale, drawable
-from analysis.tree_layout import Place, champion_line, tree_layout, tree_parents
+from analysis.tree_places import Place, champion_line, tree_layout, tree_parents
 from population import Metric, Origin, Variant
 
 if TYPE_CHECKING:

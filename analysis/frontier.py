@@ -173,6 +173,15 @@ def _draw_trials(ax: "Axes", table: pd.DataFrame, *, best: float, worst: float) 
 def _draw_line(ax: "Axes", table: pd.DataFrame, *, end: float, sign: int) -> None:
     # The last step is drawn on to the edge: a champion found at the end is seen, too.
     line = pd.concat([table, table.tail(1).assign(at=end)])
+    ax.step(
+        line["at"],
+        line["best"],
+        where="post",
+        color=_LINE_COLOUR,
+        lw=1.8,
+        zorder=5,
+        label="best so far",
+    )
     ax.fill_between(
         line["at"],
         line["low"],
@@ -182,15 +191,6 @@ def _draw_line(ax: "Axes", table: pd.DataFrame, *, end: float, sign: int) -> Non
         alpha=0.12,
         lw=0,
         label="its 95 % band",
-    )
-    ax.step(
-        line["at"],
-        line["best"],
-        where="post",
-        color=_LINE_COLOUR,
-        lw=1.8,
-        zorder=5,
-        label="best so far",
     )
     _name_steps(ax, table, end=end, sign=sign)
 
