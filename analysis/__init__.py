@@ -55,10 +55,8 @@ if TYPE_CHECKING:
         Scale,
         decimals,
     )
-    from analysis.style import (
-        figure_style,
-        new_figure,
-    )
+    from analysis.style import figure_style, new_figure, set_style
+    from analysis.summary import Summary, summarise
     from analysis.tree_places import champion_line, tree_layout, tree_parents
     from analysis.waterfall import (
         plot_waterfall,
@@ -82,7 +80,8 @@ _HOMES = {
     "report": "write_report",
     "runs": "SAMPLE OpenRun open_run",
     "scale": "INTERVAL Scale decimals",
-    "style": "figure_style new_figure",
+    "summary": "Summary summarise",
+    "style": "figure_style new_figure set_style",
     "tree_places": "champion_line tree_layout tree_parents",
     "waterfall": "plot_waterfall waterfall_height",
 }
@@ -103,6 +102,7 @@ __all__ = [
     "Column",
     "OpenRun",
     "Scale",
+    "Summary",
     "best_so_far",
     "champion_line",
     "curves_frame",
@@ -121,7 +121,9 @@ __all__ = [
     "plot_spending",
     "plot_waterfall",
     "save_overview",
+    "set_style",
     "spending_frame",
+    "summarise",
     "tree_layout",
     "tree_parents",
     "trials_frame",

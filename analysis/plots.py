@@ -12,6 +12,7 @@ from population import Metric
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_PARTS = 40
 _PURPOSES = {"baseline": "o", "screen": "s", "replicate": "D", "verdict": "^"}
 _QUIET_COLOUR, _INK = "#8a8f96", "#3c4046"
 
@@ -75,7 +76,10 @@ def plot_curves(
     if wanted.empty:
         return _say(ax, f"no {drawable(quantity, 30)} was reported")
     colours = dict(zip(names, sns.color_palette("colorblind"), strict=False))
-    for (_, name), curve in wanted.groupby(["trial", "name"], sort=False):
+    # Means over fortieths of the budget: single batches are noise.
+    smooth = wanted.assign(part=(wanted["progress"] * _PARTS).round())
+    means = smooth.groupby(["trial", "name", "part"], sort=False)[["progress", "value"]].mean()
+    for (_, name), curve in means.groupby(["trial", "name"], sort=False):
         is_named = name in colours
         ax.plot(
             curve["progress"],

@@ -7,17 +7,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_PAGE = ("whitegrid", {"grid.color": "#eceef0"})
+_TEXT = ("notebook", 0.8)
+
 
 @contextmanager
 def figure_style() -> Iterator[None]:
     """A white page with a faint grid, and text that stays legible in print."""
     import seaborn as sns
 
-    with (
-        sns.axes_style("whitegrid", {"grid.color": "#eceef0"}),
-        sns.plotting_context("notebook", 0.8),
-    ):
+    with sns.axes_style(*_PAGE), sns.plotting_context(*_TEXT):
         yield
+
+
+def set_style() -> None:
+    """The same for all figures from now on: for notebooks, which draw with pyplot."""
+    import seaborn as sns
+
+    sns.set_style(*_PAGE)
+    sns.set_context(*_TEXT)
 
 
 def new_figure(width: float, height: float) -> "Figure":

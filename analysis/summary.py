@@ -34,6 +34,9 @@ class Summary:
     champion_name: str | None
     is_confirmed: bool
 
+    def __str__(self) -> str:
+        return "\n".join((self.found, self.searched, self.champion, *self.verdict))
+
 
 def summarise(
     store: Store,
@@ -41,7 +44,7 @@ def summarise(
     trials: pd.DataFrame,
     verdicts: pd.DataFrame,
     *,
-    is_live: bool,
+    is_live: bool = False,
 ) -> Summary:
     """Read a run's summary off its store and its frames."""
     scale = Scale(store.metric())
