@@ -10,9 +10,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Workers for the tests; each trains small models in processes of its own.
 TEST_WORKERS ?= 2
 RUN_FLAGS ?=
+# What the sample run is; its folder is analysis/sample.
+SAMPLE_FLAGS ?= --profile cpu --rng-seed 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-all test-gpu test-security coverage check lint types layers format golden docs bench clean
+.PHONY: help install run sample notebooks test test-all test-gpu test-security coverage check lint types layers format golden docs bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -27,6 +29,14 @@ install: $(STAMP) ## an editable install with the developers' tools, in .venv
 
 run: $(STAMP) ## evolve train.py on real text: no key, no GPU, minutes
 	$(BIN)/evolve run $(RUN_FLAGS)
+
+sample: $(STAMP) ## a new sample run for notebooks and tests, in analysis/sample; as long as a run
+	rm -rf build/sample
+	$(BIN)/evolve run --name sample --runs build/sample $(SAMPLE_FLAGS)
+	$(BIN)/python -m analysis.keep_sample build/sample/sample
+
+notebooks: $(STAMP) ## run the notebooks on the sample run and keep what they show
+	$(BIN)/python -m tests.analysis.notebooks
 
 test: $(STAMP) ## the tests, in about five minutes on two cores
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) -m "not slow and not gpu and not api"

@@ -46,7 +46,7 @@ setup(
         "population": ["py.typed", "migrations/*.mako"],
         "agents": ["py.typed", "prompts/*.md"],
         "evolution": ["py.typed", "profiles/*.toml"],
-        "analysis": ["py.typed"],
+        "analysis": ["py.typed", "templates/*.html"],
     },
     cmdclass={"build_py": BuildWithTemplates},
     install_requires=[

@@ -8,12 +8,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from analysis.family_tree import (
-        champion_line,
-        draw_family_tree,
-        tree_layout,
-        tree_parents,
+    from analysis.costs import (
+        DESTINATIONS,
+        FAILURE_COLUMNS,
+        OPERATOR_COLUMNS,
+        SPENDING_COLUMNS,
+        failures_frame,
+        operators_frame,
+        spending_frame,
     )
+    from analysis.descent import (
+        DESCENT_COLUMNS,
+        descent_frame,
+    )
+    from analysis.family_tree import draw_family_tree
     from analysis.frames import (
         CURVE_COLUMNS,
         TRIAL_COLUMNS,
@@ -25,35 +33,104 @@ if TYPE_CHECKING:
         variants_frame,
         verdicts_frame,
     )
-    from analysis.plots import best_so_far, plot_frontier, save_overview
+    from analysis.frontier import (
+        best_so_far,
+        plot_frontier,
+    )
+    from analysis.overview import save_overview
+    from analysis.plots import (
+        plot_curves,
+        plot_operators,
+        plot_repeats,
+        plot_spending,
+    )
+    from analysis.report import write_report
+    from analysis.runs import (
+        SAMPLE,
+        OpenRun,
+        open_run,
+    )
+    from analysis.scale import (
+        INTERVAL,
+        Scale,
+        decimals,
+    )
+    from analysis.style import figure_style, new_figure, set_style
+    from analysis.summary import Summary, summarise
+    from analysis.tree_places import champion_line, tree_layout, tree_parents
+    from analysis.waterfall import (
+        plot_waterfall,
+        waterfall_height,
+    )
 
 _HOMES = {
-    "family_tree": "champion_line draw_family_tree tree_layout tree_parents",
+    "costs": (
+        "DESTINATIONS FAILURE_COLUMNS OPERATOR_COLUMNS SPENDING_COLUMNS failures_frame "
+        "operators_frame spending_frame"
+    ),
+    "descent": "DESCENT_COLUMNS descent_frame",
+    "family_tree": "draw_family_tree",
     "frames": (
         "CURVE_COLUMNS TRIAL_COLUMNS VARIANT_COLUMNS VERDICT_COLUMNS Column "
         "curves_frame trials_frame variants_frame verdicts_frame"
     ),
-    "plots": "best_so_far plot_frontier save_overview",
+    "frontier": "best_so_far plot_frontier",
+    "overview": "save_overview",
+    "plots": "plot_curves plot_operators plot_repeats plot_spending",
+    "report": "write_report",
+    "runs": "SAMPLE OpenRun open_run",
+    "scale": "INTERVAL Scale decimals",
+    "summary": "Summary summarise",
+    "style": "figure_style new_figure set_style",
+    "tree_places": "champion_line tree_layout tree_parents",
+    "waterfall": "plot_waterfall waterfall_height",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
     "CURVE_COLUMNS",
+    "DESCENT_COLUMNS",
+    "DESTINATIONS",
+    "FAILURE_COLUMNS",
+    "INTERVAL",
+    "OPERATOR_COLUMNS",
+    "SAMPLE",
+    "SPENDING_COLUMNS",
     "TRIAL_COLUMNS",
     "VARIANT_COLUMNS",
     "VERDICT_COLUMNS",
     "Column",
+    "OpenRun",
+    "Scale",
+    "Summary",
     "best_so_far",
     "champion_line",
     "curves_frame",
+    "decimals",
+    "descent_frame",
     "draw_family_tree",
+    "failures_frame",
+    "figure_style",
+    "new_figure",
+    "open_run",
+    "operators_frame",
+    "plot_curves",
     "plot_frontier",
+    "plot_operators",
+    "plot_repeats",
+    "plot_spending",
+    "plot_waterfall",
     "save_overview",
+    "set_style",
+    "spending_frame",
+    "summarise",
     "tree_layout",
     "tree_parents",
     "trials_frame",
     "variants_frame",
     "verdicts_frame",
+    "waterfall_height",
+    "write_report",
 ]
 
 

@@ -37,6 +37,8 @@ VARIANT_COLUMNS: Mapping[str, Column] = {
     "fitness_sd": Column("float64", "Posterior standard deviation of the same."),
     "gain": Column("float64", "Fitness of the baseline − its own: positive is better."),
     "gain_sd": Column("float64", "Standard deviation of the gain, the two taken as independent."),
+    "parent_gain": Column("float64", "Fitness of its better parent − its own; or missing."),
+    "parent_gain_sd": Column("float64", "Its standard deviation, the two taken as independent."),
     "trial_count": Column("int64", "Trials behind the fitness."),
     "status": Column("str", "Status of its newest trial that is no verdict run; missing if none."),
     "failure": Column("str", "Why that trial gave no score; missing if it gave one."),
@@ -83,6 +85,7 @@ CURVE_COLUMNS: Mapping[str, Column] = {
     "trial": Column("int64", "Number of the trial."),
     "name": Column("str", "Name of its variant."),
     "operator": Column("str", "Who made the variant."),
+    "depth_scale": Column("float64", "Factor on the genome's own depth; 1 at home."),
     "progress": Column("float64", "Share of the training budget used, 0 to 1."),
     "quantity": Column("str", "loss, a further scalar's name, or snapshot for a reading in bpb."),
     "value": Column("float64", "What was reported. For display: a genome may report anything."),
@@ -112,19 +115,18 @@ def variants_frame(store: Store) -> pd.DataFrame:
     root = next((v.sha for v in variants if v.origin is Origin.BASELINE), "")
     rows = [
         _variant_row(v, fitnesses.get(v.sha), fitnesses.get(root), newest.get(v.sha))
+        | _against_parent(v, fitnesses)
         | {"is_champion": v.sha == champion}
         for v in variants
     ]
-    return _frame(rows, VARIANT_COLUMNS)
+    return tidy(rows, VARIANT_COLUMNS)
 
 
 def trials_frame(store: Store) -> pd.DataFrame:
     """One row a trial, in order of their numbers; columns: ``TRIAL_COLUMNS``."""
     variants = {v.sha: v for v in store.variants()}
     began = store.run().created_at
-    return _frame(
-        (_trial_row(t, variants[t.variant], began) for t in store.trials()), TRIAL_COLUMNS
-    )
+    return tidy((_trial_row(t, variants[t.variant], began) for t in store.trials()), TRIAL_COLUMNS)
 
 
 def curves_frame(store: Store) -> pd.DataFrame:
@@ -135,7 +137,12 @@ def curves_frame(store: Store) -> pd.DataFrame:
         if trial.outcome is None:
             continue
         variant = variants[trial.variant]
-        key = {"trial": trial.id, "name": variant.name, "operator": variant.operator}
+        key = {
+            "trial": trial.id,
+            "name": variant.name,
+            "operator": variant.operator,
+            "depth_scale": trial.conditions.depth_scale,
+        }
         for point in trial.outcome.curve:
             for quantity, value in {"loss": point.loss, **point.scalars}.items():
                 rows.append(
@@ -145,7 +152,7 @@ def curves_frame(store: Store) -> pd.DataFrame:
             {**key, "progress": s.fraction, "quantity": "snapshot", "value": s.bpb}
             for s in trial.outcome.snapshots
         )
-    return _frame(rows, CURVE_COLUMNS)
+    return tidy(rows, CURVE_COLUMNS)
 
 
 def verdicts_frame(store: Store) -> pd.DataFrame:
@@ -168,7 +175,7 @@ def verdicts_frame(store: Store) -> pd.DataFrame:
         for verdict in store.verdicts()
         for rung in verdict.rungs
     ]
-    return _frame(rows, VERDICT_COLUMNS)
+    return tidy(rows, VERDICT_COLUMNS)
 
 
 def _variant_row(
@@ -201,6 +208,17 @@ def _variant_row(
     if newest and newest.outcome and newest.outcome.failure:
         row["failure"] = str(newest.outcome.failure.kind)
     return row
+
+
+def _against_parent(variant: Variant, fitnesses: Mapping[str, Fitness]) -> dict[str, float]:
+    own = fitnesses.get(variant.sha)
+    better = max((fitnesses[p] for p in variant.parents if p in fitnesses), default=None)
+    if own is None or better is None or own.mean is None or better.mean is None:
+        return {}
+    return {
+        "parent_gain": better.mean - own.mean,
+        "parent_gain_sd": math.hypot(own.sd, better.sd),
+    }
 
 
 def _trial_row(trial: Trial, variant: Variant, began: float) -> dict[str, Any]:
@@ -248,7 +266,7 @@ def _trial_row(trial: Trial, variant: Variant, began: float) -> dict[str, Any]:
     }
 
 
-def _frame(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, Column]) -> pd.DataFrame:
+def tidy(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, Column]) -> pd.DataFrame:
     """Rows under the columns given, each of its own type even when there are no rows."""
     table = list(rows)
     series = {
@@ -256,6 +274,11 @@ def _frame(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, Column]) -> 
         for name, column in columns.items()
     }
     return pd.DataFrame(series, columns=list(columns))
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a frame, each as values by column."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
 def _series(values: list[Any], dtype: str) -> "pd.Series[Any]":

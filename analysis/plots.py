@@ -1,251 +1,202 @@
-"""Plots: frame + axes -> axes; and the overview, the one figure that a run leaves behind."""
+"""Smaller plots: noise, curves, operators and spending. Frame + axes -> axes."""
 
-import math
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analysis.family_tree import draw_family_tree
-from analysis.frames import trials_frame, variants_frame
-from population import RungVerdict, Store
+from analysis.frames import records
+from analysis.frontier import operator_styles
+from analysis.scale import INTERVAL, Scale, drawable
+from population import Metric
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_LINE_COLOUR, _QUIET_COLOUR = "#222222", "#8a8f96"
-_INTERVAL = 1.96  # standard deviations on each side of a 95 % interval
-_MARKS = {"stopped_early": ("v", "stopped early"), "failed": ("x", "no score")}
+_PARTS = 40
+_PURPOSES = {"baseline": "o", "screen": "s", "replicate": "D", "verdict": "^"}
+_QUIET_COLOUR, _INK = "#8a8f96", "#3c4046"
 
 
-def best_so_far(trials: pd.DataFrame, variants: pd.DataFrame) -> pd.DataFrame:
-    """The frontier: after each finished trial of the search, the best variant tried by then.
-
-    It is read with today's posterior, so the line never rises: what later trials taught of an
-    early variant counts from the start.
+def plot_repeats(
+    trials: pd.DataFrame, *, ax: "Axes", metric: Metric | None = None, sigma: float | None = None
+) -> "Axes":
+    """How noisy a score is: every variant that ran more than once at home, around its own mean.
 
     Args:
         trials: ``trials_frame``.
-        variants: ``variants_frame`` of the same store.
-
-    Returns:
-        One row a finished trial, in order of their ends: ``order`` from 1, the trial's own
-        ``val_bpb``, ``operator``, ``status``; ``best_name``, ``best``, ``low``, ``high`` and
-        ``is_step``, true where the frontier moved.
+        ax: Where to draw.
+        metric: ``store.metric()``; val_bpb by default.
+        sigma: Seed noise as the engine knows it (the fact ``sigma``); its 95 % range is shaded.
     """
-    from population import TrialStatus
+    import seaborn as sns
 
-    final = [str(status) for status in TrialStatus if status.is_final]
-    done = trials[(trials["purpose"] != "verdict") & trials["status"].isin(final)]
-    done = done.sort_values(["finished_at", "trial"]).reset_index(drop=True)
-    known = variants.set_index("variant")[["fitness", "fitness_sd"]]
-    table = done[["variant", "name", "operator", "purpose", "status", "val_bpb"]].join(
-        known, on="variant"
-    )
-    table.insert(0, "order", range(1, len(table) + 1))
-    table["best"] = table["fitness"].cummin().ffill()
-    is_step = table["fitness"].notna() & (
-        table["best"] < table["best"].shift(fill_value=float("inf"))
-    )
-    table["is_step"] = is_step
-    table["best_name"] = table["name"].where(is_step).ffill()
-    spread = _INTERVAL * table["fitness_sd"].where(is_step).ffill()
-    table["low"], table["high"] = table["best"] - spread, table["best"] + spread
-    return table
-
-
-def plot_frontier(trials: pd.DataFrame, variants: pd.DataFrame, *, ax: "Axes") -> "Axes":
-    """Each trial a dot coloured by operator, the frontier a step line with its 95 % band.
-
-    A trial without a score is a mark on the upper edge; a score too bad for the scale is a dot
-    there. Verdict trials are left out: they take no part in the search.
-    """
-    table = best_so_far(trials, variants)
-    ax.set_xlabel("trials finished")
-    ax.set_ylabel("val_bpb, reported (lower is better)")
-    if table["val_bpb"].notna().sum() == 0:
-        ax.text(0.5, 0.5, "no score yet", transform=ax.transAxes, ha="center", color=_QUIET_COLOUR)
-        return ax
-    baseline = variants.loc[variants["origin"] == "baseline", "fitness"]
-    reference = float(baseline.iloc[0]) if baseline.notna().any() else None
-    bottom, top = _scale(table, reference)
-    _draw_trials(ax, table, bottom, top)
-    _draw_frontier_line(ax, table)
-    ax.set_ylim(bottom, top)
-    ax.set_xlim(0, len(table) + 1)
-    if reference is not None:
-        ax.axhline(reference, color=_QUIET_COLOUR, linestyle=(0, (4, 3)), linewidth=1, zorder=2)
-        ax.annotate(
-            f"baseline {reference:.3f}",
-            (1, reference),
-            xycoords=("axes fraction", "data"),
-            xytext=(-4, 3),
-            textcoords="offset points",
-            ha="right",
-            size="small",
-            color="#6b7078",
-            zorder=6,
-            bbox={"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.7},
-        )
+    scale = Scale(metric or Metric())
+    ax.set_xlabel(drawable(scale.gain_label("score − mean of the same variant")))
+    home = trials[(trials["depth_scale"] == 1.0) & trials["val_bpb"].notna()]
+    repeated = home.groupby(["name", "split"], sort=False).filter(lambda group: len(group) > 1)
+    if repeated.empty:
+        ax.set_yticks([])
+        return _say(ax, "nothing ran twice yet")
+    groups = repeated.groupby(["name", "split"], sort=False)["val_bpb"]
+    spread = scale.sign * (repeated["val_bpb"] - groups.transform("mean")) * scale.gain_factor
+    rows = groups.ngroup()
+    if sigma is not None:
+        reach = INTERVAL * sigma * scale.gain_factor
+        ax.axvspan(-reach, reach, color=_QUIET_COLOUR, alpha=0.15, lw=0, label="± 1.96 σ")
+    ax.axvline(0, color=_QUIET_COLOUR, linewidth=0.9)
+    palette = sns.color_palette("colorblind")
+    for colour, (purpose, shape) in zip(palette, _PURPOSES.items(), strict=False):
+        own = repeated["purpose"] == purpose
+        if own.any():
+            style = {"marker": shape, "color": colour, "edgecolors": "white", "s": 34}
+            ax.scatter(spread[own], rows[own], label=purpose, **style)
     ax.legend(loc="upper left", bbox_to_anchor=(1.005, 1), frameon=False, fontsize="small")
+    labels = (repeated["name"] + ", " + repeated["split"]).drop_duplicates().tolist()
+    ax.set_yticks(range(groups.ngroups), labels)
+    ax.set_ylim(groups.ngroups - 0.5, -0.5)
     return ax
 
 
-def save_overview(store: Store, path: Path) -> Path:
-    """Write the frontier above the family tree as one PNG; returns ``path``.
+def plot_curves(
+    curves: pd.DataFrame, *, ax: "Axes", names: tuple[str, ...] = (), quantity: str = "loss"
+) -> "Axes":
+    """Every training curve at home depth, thin; those of the variants in ``names`` in colour.
 
-    Draws on a canvas of its own, without any display or global state.
+    Args:
+        curves: ``curves_frame``.
+        ax: Where to draw.
+        names: Variants to bring out, such as the baseline and the champion.
+        quantity: ``loss``, ``snapshot``, or another that the genomes report.
     """
     import seaborn as sns
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    variants, trials = variants_frame(store), trials_frame(store)
-    with (
-        sns.axes_style("whitegrid", {"grid.color": "#eceef0"}),
-        sns.plotting_context("notebook", 0.8),
-    ):
-        figure = Figure(figsize=(12, 10.5), layout="constrained", dpi=150)
-        FigureCanvasAgg(figure)
-        above, below = figure.subplots(2, 1, height_ratios=[1, 1.35])
-        plot_frontier(trials, variants, ax=above)
-        champions = variants.loc[variants["is_champion"], "variant"]
-        champion = str(champions.iloc[0]) if len(champions) else None
-        draw_family_tree(store.variants(), variants, ax=below, champion=champion)
-        above.set_title(
-            _headline(store, variants), loc="left", size="x-large", weight="bold", pad=36
+    ax.set_xlabel("share of the training budget used")
+    ax.set_ylabel(f"{drawable(quantity, 30)}, reported")
+    wanted = curves[(curves["quantity"] == quantity) & (curves["depth_scale"] == 1.0)]
+    if wanted.empty:
+        return _say(ax, f"no {drawable(quantity, 30)} was reported")
+    colours = dict(zip(names, sns.color_palette("colorblind"), strict=False))
+    # Means over fortieths of the budget: single batches are noise.
+    smooth = wanted.assign(part=(wanted["progress"] * _PARTS).round())
+    means = smooth.groupby(["trial", "name", "part"], sort=False)[["progress", "value"]].mean()
+    for (_, name), curve in means.groupby(["trial", "name"], sort=False):
+        is_named = name in colours
+        ax.plot(
+            curve["progress"],
+            curve["value"],
+            color=colours.get(str(name), _QUIET_COLOUR),
+            linewidth=1.5 if is_named else 0.6,
+            alpha=0.9 if is_named else 0.35,
+            zorder=3 if is_named else 2,
         )
-        above.text(0, 1.02, _findings(store, variants), transform=above.transAxes, color="#50555c")
-        figure.savefig(path)
-    return path
+    for name, colour in colours.items():
+        ax.plot([], [], color=colour, label=drawable(name))
+    ax.plot([], [], color=_QUIET_COLOUR, linewidth=0.6, label="all others")
+    # A run that went astray must not press the others together.
+    values = wanted["value"]
+    low, high = float(values.min()), float(values.quantile(0.98))
+    ax.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
+    ax.set_xlim(0, 1)
+    ax.legend(loc="upper right", frameon=False, fontsize="small")
+    return ax
 
 
-def _headline(store: Store, variants: pd.DataFrame) -> str:
-    """What the run is, and who leads it."""
-    champions = variants[variants["is_champion"]]
-    count = f"{len(variants)} variant{'s' if len(variants) != 1 else ''}"
-    leader = "no score yet" if champions.empty else f"champion {champions.iloc[0]['name']}"
-    if not champions.empty and champions.iloc[0]["origin"] == "baseline":
-        leader = "none is thought better than the baseline"
-    made_up = "  ·  dry run: scores are made up" if store.fact("dry_run") else ""
-    return f"{store.run().name}  ·  {count}  ·  {leader}{made_up}"
+def plot_operators(variants: pd.DataFrame, *, ax: "Axes", metric: Metric | None = None) -> "Axes":
+    """What each operator's edits brought over the better parent, each with its 95 % interval.
 
-
-def _findings(store: Store, variants: pd.DataFrame) -> str:
-    """What is believed of the champion, and what the last verdict says, at each depth."""
-    champions = variants[variants["is_champion"] & (variants["origin"] != "baseline")]
-    words = [
-        f"posterior gain over the baseline {gain * 1000:.0f} ± {_INTERVAL * sd * 1000:.0f} mbpb "
-        "(reported)"
-        for gain, sd in zip(
-            champions["gain"].astype(float), champions["gain_sd"].astype(float), strict=True
-        )
-        if math.isfinite(gain)
-    ]
-    verdicts = store.verdicts()
-    if not verdicts:
-        return "\n".join([*words, "no verdict yet"])
-    verdict = verdicts[-1]
-    if verdict.champion is None:
-        return "\n".join([*words, f"verdict {verdict.label}: no claim was made"])
-    said = "  ·  ".join(_rung_words(rung) for rung in verdict.rungs)
-    return "\n".join([*words, f"verdict on {store.variant(verdict.champion).name}: {said}"])
-
-
-def _rung_words(rung: RungVerdict) -> str:
-    text = f"at depth × {rung.depth_scale:g} {rung.ruling.replace('_', ' ')}"
-    if rung.gain is not None:
-        text += f", {rung.gain * 1000:+.0f} mbpb"
-    if rung.low is not None and rung.high is not None:
-        text += f" ({rung.low * 1000:+.0f} to {rung.high * 1000:+.0f})"
-    return text
-
-
-def _scale(table: pd.DataFrame, reference: float | None) -> tuple[float, float]:
-    """A scale on which the frontier is readable, whatever the worst trial was."""
-    scores, frontier = table["val_bpb"].dropna(), table[["best", "low"]].dropna()
-    middling = float(scores.quantile(0.8))
-    lowest = min([scores.min(), *frontier["low"]])
-    highest = max([middling, reference or middling, *frontier["best"]])
-    room = max(highest - lowest, 1e-3)
-    return lowest - 0.2 * room, highest + 0.45 * room
-
-
-def _draw_trials(ax: "Axes", table: pd.DataFrame, bottom: float, top: float) -> None:
-    import seaborn as sns
-
-    edge = top - 0.02 * (top - bottom)
-    names = sorted(set(table["operator"]) - {"baseline"})
-    colours = dict(zip(names, sns.color_palette("colorblind", max(len(names), 1)), strict=False))
-    colours["baseline"] = (0.45, 0.47, 0.5)
-    scored = table.dropna(subset=["val_bpb"])
-    for operator in [*(["baseline"] if "baseline" in set(table["operator"]) else []), *names]:
-        dots = scored[scored["operator"] == operator]
-        ax.scatter(
-            dots["order"],
-            dots["val_bpb"].clip(upper=edge),
-            s=max(10.0, min(34.0, 6000 / len(table))),
-            color=colours[operator],
-            edgecolors="white",
-            linewidths=0.5,
-            alpha=0.9,
-            label=f"{operator} ({len(table[table['operator'] == operator])})",
-            zorder=4,
-        )
-    silent = table[table["val_bpb"].isna()]
-    kinds = silent["status"].where(silent["status"] == "stopped_early", "failed")
-    for kind, (marker, label) in _MARKS.items():
-        marks = silent[kinds == kind]
-        if marks.empty:
-            continue
-        ax.scatter(
-            marks["order"],
-            [edge] * len(marks),
-            marker=marker,
-            s=16,
-            c=[colours[operator] for operator in marks["operator"]],
-            linewidths=0.9,
-            alpha=0.8,
-            zorder=3,
-        )
-        ax.scatter(
-            [], [], marker=marker, s=16, color=_QUIET_COLOUR, label=f"{label} ({len(marks)})"
-        )
-
-
-def _draw_frontier_line(ax: "Axes", table: pd.DataFrame) -> None:
-    # The last step is drawn on to the edge: a champion found at the end is seen, too.
-    line = pd.concat([table, table.tail(1).assign(order=len(table) + 1)])
-    ax.fill_between(
-        line["order"], line["low"], line["high"], step="post", color=_LINE_COLOUR, alpha=0.12, lw=0
+    An effect beyond the scale stands on its edge as a triangle.
+    """
+    scale = Scale(metric or Metric())
+    ax.set_xlabel(drawable(scale.gain_label("gain over the better parent")))
+    known = variants[variants["parent_gain"].notna()].sort_values("parent_gain")
+    if known.empty:
+        ax.set_yticks([])
+        return _say(ax, "no offspring has a score yet")
+    styles = operator_styles(list(variants["operator"]))
+    names = [name for name in styles if (known["operator"] == name).any()]
+    table = pd.DataFrame(
+        {
+            "operator": known["operator"],
+            "gain": known["parent_gain"] * scale.gain_factor,
+            "error": INTERVAL * known["parent_gain_sd"] * scale.gain_factor,
+        }
     )
-    ax.step(
-        line["order"],
-        line["best"],
-        where="post",
-        color=_LINE_COLOUR,
-        lw=1.8,
-        zorder=5,
-        label="best so far, 95 % band",
+    reach = 1.15 * float((table["gain"].abs() + table["error"]).quantile(0.8))
+    for row, name in enumerate(names):
+        own = table[table["operator"] == name]
+        places = [row + 0.7 * ((n + 1) / (len(own) + 1) - 0.5) for n in range(len(own))]
+        colour, shape = styles[name]
+        _draw_effects(ax, own.assign(place=places), reach, {"color": colour, "marker": shape})
+    ax.axvline(0, color=_QUIET_COLOUR, linewidth=0.9)
+    counts = table["operator"].value_counts()
+    ax.set_yticks(range(len(names)), [f"{drawable(n, 20)} ({counts[n]})" for n in names])
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.set_xlim(-reach, reach)
+    return ax
+
+
+def _draw_effects(
+    ax: "Axes", effects: pd.DataFrame, reach: float, style: dict[str, object]
+) -> None:
+    """Effects with their intervals; one beyond ``reach`` is a triangle on the edge."""
+    inside = effects[effects["gain"].abs() <= reach]
+    ax.errorbar(
+        inside["gain"],
+        inside["place"],
+        xerr=inside["error"],
+        linestyle="",
+        markersize=5.5,
+        elinewidth=0.9,
+        alpha=0.9,
+        markeredgecolor="white",
+        **style,  # type: ignore[arg-type]
     )
-    steps = table[table["is_step"] & (table["operator"] != "baseline")]
-    last_order = math.inf
-    # From the champion backwards: a name that would cover a later one is left out.
-    for step in steps.iloc[::-1].to_dict("records"):
-        order, low, score = int(step["order"]), float(step["low"]), float(step["val_bpb"])
-        if last_order - order < 0.06 * len(table):
-            continue
-        last_order = order
-        at_left = order < 0.08 * len(table)
+    for side, shape in ((-1, "<"), (1, ">")):
+        beyond = effects[side * effects["gain"] > reach]
+        at = [side * 0.985 * reach] * len(beyond)
+        ax.scatter(at, beyond["place"], marker=shape, s=34, color=style["color"])
+
+
+def plot_spending(spending: pd.DataFrame, *, ax: "Axes") -> "Axes":
+    """Where the device-hours went: one bar a destination, those worth their time in blue.
+
+    Args:
+        spending: ``spending_frame``.
+        ax: Where to draw.
+    """
+    ax.set_xlabel("device-hours")
+    if spending.empty:
+        ax.set_yticks([])
+        return _say(ax, "no trial has ended yet")
+    kinds = {
+        "champion's descent": "#0173b2",
+        "better than the parent": "#56b4e9",
+        "verdict": "#029e73",
+        "baseline's noise": "#949494",
+        "replicates": "#949494",
+    }
+    rows = range(len(spending))
+    colours = [kinds.get(name, "#d55e00") for name in spending["went_to"]]
+    ax.barh(list(rows), spending["device_hours"], color=colours, height=0.66)
+    for row, part in zip(rows, records(spending), strict=True):
+        share = f"{part['share']:.0%}" if part["share"] >= 0.01 else "under 1%"
+        words = f"{share}, {part['trials']} trial{'s' if part['trials'] != 1 else ''}"
         ax.annotate(
-            str(step["name"]),
-            (order, low if math.isnan(score) else min(low, score)),
-            xytext=(0, -4) if at_left else (1, -4),
+            words,
+            (part["device_hours"], row),
+            xytext=(5, 0),
             textcoords="offset points",
-            ha="left" if at_left else "right",
-            va="top",
-            size=7.5,
-            color=_LINE_COLOUR,
-            rotation=-30 if at_left else 30,
-            rotation_mode="anchor",
+            va="center",
+            size="small",
+            color=_INK,
         )
+    ax.set_yticks(list(rows), spending["went_to"])
+    ax.set_ylim(len(spending) - 0.5, -0.5)
+    ax.margins(x=0.18)
+    ax.grid(visible=False, axis="y")
+    return ax
+
+
+def _say(ax: "Axes", words: str) -> "Axes":
+    ax.text(0.5, 0.5, words, transform=ax.transAxes, ha="center", color=_QUIET_COLOUR)
+    return ax

@@ -1,0 +1,63 @@
+"""``evolve report``: one run as one HTML file."""
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evolution.cli.options import (
+    RUNS,
+    JsonOption,
+    RunsOption,
+    answer,
+    find_run,
+    is_live,
+    open_store,
+)
+from population import EvolveError
+
+
+class ReportError(EvolveError):
+    """The report cannot be written there."""
+
+
+def report(
+    run: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="Which run; by default the newest.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where to write; by default report.html in the run."),
+    ] = None,
+    runs: RunsOption = RUNS,
+    as_json: JsonOption = False,
+) -> None:
+    """Write one HTML file on a run: finding, figures, tables, settings; it needs no network.
+
+    Works on a run that is live, paused, finished or empty, and changes nothing in it.
+
+    Examples:
+      evolve report
+      evolve report night-1 --output night-1.html
+    """
+    from analysis import write_report
+
+    paths = find_run(runs, run)
+    target = output if output is not None else paths.root / "report.html"
+    with open_store(paths) as store:
+        try:
+            summary = write_report(store, paths, target, now=time.time(), is_live=is_live(paths))
+        except OSError as error:
+            raise ReportError(
+                f"The report could not be written to {target}: {error.strerror or error}. A file "
+                "in a folder that can be written is needed. Choose another with --output FILE."
+            ) from error
+    facts = {
+        "path": str(target),
+        "run": paths.root.name,
+        "size_bytes": target.stat().st_size,
+        **dataclasses.asdict(summary),
+    }
+    answer(facts, as_json, lambda console: console.print(str(target), soft_wrap=True, markup=False))
