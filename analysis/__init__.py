@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from analysis.export import FileFormat, export_tables
     from analysis.family_tree import (
         champion_line,
         draw_family_tree,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from analysis.plots import best_so_far, plot_frontier, save_overview
 
 _HOMES = {
+    "export": "FileFormat export_tables",
     "family_tree": "champion_line draw_family_tree tree_layout tree_parents",
     "frames": (
         "CURVE_COLUMNS TRIAL_COLUMNS VARIANT_COLUMNS VERDICT_COLUMNS Column "
@@ -43,10 +45,12 @@ __all__ = [
     "VARIANT_COLUMNS",
     "VERDICT_COLUMNS",
     "Column",
+    "FileFormat",
     "best_so_far",
     "champion_line",
     "curves_frame",
     "draw_family_tree",
+    "export_tables",
     "plot_frontier",
     "save_overview",
     "tree_layout",

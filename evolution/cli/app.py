@@ -2,6 +2,7 @@
 
 import typer
 
+from evolution.cli.exporting import export
 from evolution.cli.lineage import lineage
 from evolution.cli.reading import leaderboard, status
 from evolution.cli.search import resume, run
@@ -30,6 +31,7 @@ app.command(rich_help_panel=_READ)(leaderboard)
 app.command(rich_help_panel=_READ)(show)
 app.command(rich_help_panel=_READ)(diff)
 app.command(rich_help_panel=_READ)(lineage)
+app.command(rich_help_panel=_READ)(export)
 app.command(rich_help_panel=_STEER)(seed)
 
 
