@@ -26,7 +26,7 @@ from analysis.frames import (
     variants_frame,
     verdicts_frame,
 )
-from population import Direction, Metric, Store
+from population import Direction, Metric, RunRecord, Store
 from population.publishing import published
 
 
@@ -145,10 +145,6 @@ def unit_of(name: str, dtype: str, metric: Metric) -> str:
 def run_facts(store: Store, frames: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     """What a reader of the tables must know of the run; no path of this machine."""
     run, metric = store.run(), store.metric()
-    settings = {k: dict(v) if isinstance(v, Mapping) else v for k, v in run.settings.items()}
-    data = settings.get("run", {}).get("data")
-    if isinstance(data, Sequence) and not isinstance(data, str):
-        settings["run"]["data"] = [Path(str(path)).name for path in data]
     variants = frames["variants"]
     champion = variants.loc[variants["is_champion"], "variant"]
     return {
@@ -163,10 +159,20 @@ def run_facts(store: Store, frames: Mapping[str, pd.DataFrame]) -> dict[str, Any
         "rng_seed": run.rng_seed,
         "ruler_hash": run.ruler_hash,
         "data_hash": run.data_hash,
-        "settings": settings,
+        "settings": _settings_of(run),
         "rows": {name: len(frame) for name, frame in frames.items()},
         "evoresearch": version("evoresearch"),
     }
+
+
+def _settings_of(run: RunRecord) -> dict[str, Any]:
+    """The run's settings, its data by name alone: where they lie is this machine's business."""
+    settings: dict[str, Any] = dict(run.settings)
+    section = settings.get("run")
+    if isinstance(section, Mapping) and isinstance(section.get("data"), list | tuple):
+        names = [Path(str(path)).name for path in section["data"]]
+        settings["run"] = {**section, "data": names}
+    return settings
 
 
 def columns_page(columns: Mapping[str, Mapping[str, Mapping[str, str]]], metric: Metric) -> str:
