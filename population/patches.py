@@ -85,8 +85,9 @@ def export_patches(store: Store, branches: Branches, champion: Variant, target: 
     whole = [Edit(champion.sha, genomes[champion.sha], carries=others)]
     times = {sha: variants[sha].created_at for sha in family}
     with published(target) as folder, tempfile.TemporaryDirectory(prefix="evoresearch-") as scratch:
-        for number, line in enumerate((edits, whole)):
-            draft = _Draft(Path(scratch) / f"{number}.git", genomes[root], line, times, message)
+        tries = ((edits, message), (whole, message), (whole, lambda _: f"{champion.name}\n"))
+        for number, (line, words) in enumerate(tries):
+            draft = _Draft(Path(scratch) / f"{number}.git", genomes[root], line, times, words)
             if (series := draft.series(target)) is not None:
                 for file in draft.files:
                     (folder / file.name).write_bytes(file.read_bytes())
