@@ -2,6 +2,7 @@
 
 import typer
 
+from evolution.cli.checkup import doctor
 from evolution.cli.exporting import export
 from evolution.cli.lineage import lineage
 from evolution.cli.reading import leaderboard, status
@@ -24,6 +25,7 @@ app = typer.Typer(
 _SEARCH, _READ, _STEER = "Search", "Read", "Steer"
 
 app.command(rich_help_panel=_SEARCH)(init)
+app.command(rich_help_panel=_SEARCH)(doctor)
 app.command(rich_help_panel=_SEARCH)(run)
 app.command(rich_help_panel=_SEARCH)(resume)
 app.command(rich_help_panel=_READ)(status)
