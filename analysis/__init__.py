@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         DESCENT_COLUMNS,
         descent_frame,
     )
+    from analysis.export import FileFormat, export_tables
     from analysis.family_tree import draw_family_tree
     from analysis.frames import (
         CURVE_COLUMNS,
@@ -69,6 +70,7 @@ _HOMES = {
         "operators_frame spending_frame"
     ),
     "descent": "DESCENT_COLUMNS descent_frame",
+    "export": "FileFormat export_tables",
     "family_tree": "draw_family_tree",
     "frames": (
         "CURVE_COLUMNS TRIAL_COLUMNS VARIANT_COLUMNS VERDICT_COLUMNS Column "
@@ -100,6 +102,7 @@ __all__ = [
     "VARIANT_COLUMNS",
     "VERDICT_COLUMNS",
     "Column",
+    "FileFormat",
     "OpenRun",
     "Scale",
     "Summary",
@@ -109,6 +112,7 @@ __all__ = [
     "decimals",
     "descent_frame",
     "draw_family_tree",
+    "export_tables",
     "failures_frame",
     "figure_style",
     "new_figure",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from population.merging import Merged, merge_files
     from population.messages import commit_message
     from population.metric import Direction, Metric
+    from population.patches import Patch, Series, export_patches
     from population.paths import RunNameError, RunPaths, check_run_name
     from population.plumbing import BranchesError, GitMissingError
     from population.records import (
@@ -80,6 +81,7 @@ _HOMES = {
     "merging": "Merged merge_files",
     "messages": "commit_message",
     "metric": "Direction Metric",
+    "patches": "Patch Series export_patches",
     "paths": "RunNameError RunPaths check_run_name",
     "plumbing": "BranchesError GitMissingError",
     "records": "Call Decision Json LateResult Lease Request RunRecord RunState",
@@ -126,6 +128,7 @@ __all__ = [
     "Metric",
     "Origin",
     "Outcome",
+    "Patch",
     "Problem",
     "Purpose",
     "Request",
@@ -137,6 +140,7 @@ __all__ = [
     "RungVerdict",
     "SchemaError",
     "Scoring",
+    "Series",
     "Snapshot",
     "Store",
     "StoreError",
@@ -149,6 +153,7 @@ __all__ = [
     "check_run_name",
     "commit_message",
     "contract_problems",
+    "export_patches",
     "generation_of",
     "knobs",
     "literal_value",

@@ -89,6 +89,7 @@ class Database:
         self._read_only = read_only
         self._engine = _engine(url, read_only=read_only, busy_seconds=busy_seconds)
         self._writing_engine = self._engine.execution_options(begin="BEGIN IMMEDIATE")
+        self._held: Session | None = None
 
     @property
     def read_only(self) -> bool:
@@ -98,8 +99,23 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A consistent view; nothing done in it is kept."""
+        if self._held is not None:
+            with self.explained():
+                yield self._held
+            return
         with self.explained(), Session(self._engine, expire_on_commit=False) as session:
             yield session
+
+    @contextmanager
+    def at_one_moment(self) -> Iterator[None]:
+        """Everything read inside is of one moment, whatever is written meanwhile."""
+        with self.reading() as session:
+            _revision(session.connection())  # SQLite's view begins with the first thing read
+            self._held = session
+            try:
+                yield
+            finally:
+                self._held = None
 
     @contextmanager
     def writing(self) -> Iterator[Session]:

@@ -54,8 +54,8 @@ def _cut(line: str) -> str:
 
 def _wrapped(paragraph: str) -> str:
     text = textwrap.fill(paragraph, _WIDTH, break_long_words=False, break_on_hyphens=False)
-    # "---" at the start of a line ends a message for some of git's commands.
-    return re.sub(r"(?m)^(?=---)", " ", text)
+    # At the start of a line these end a message, or begin another, for some of git's commands.
+    return re.sub(r"(?m)^(?=---|>*From |diff -|Index: )", " ", text)
 
 
 def _trailer(key: str, value: str) -> str:

@@ -6,7 +6,8 @@ come in as ``at``, in seconds since the epoch.
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -152,6 +153,12 @@ class Store:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    @contextmanager
+    def at_one_moment(self) -> Iterator[None]:
+        """Everything read inside is of one moment, also while an engine writes."""
+        with self._database.at_one_moment():
+            yield
 
     # The run
 

@@ -2,6 +2,8 @@
 
 import typer
 
+from evolution.cli.checkup import doctor
+from evolution.cli.exporting import export
 from evolution.cli.lineage import lineage
 from evolution.cli.reading import leaderboard, status
 from evolution.cli.reporting import report
@@ -24,6 +26,7 @@ app = typer.Typer(
 _SEARCH, _READ, _STEER = "Search", "Read", "Steer"
 
 app.command(rich_help_panel=_SEARCH)(init)
+app.command(rich_help_panel=_SEARCH)(doctor)
 app.command(rich_help_panel=_SEARCH)(run)
 app.command(rich_help_panel=_SEARCH)(resume)
 app.command(rich_help_panel=_READ)(status)
@@ -32,6 +35,7 @@ app.command(rich_help_panel=_READ)(show)
 app.command(rich_help_panel=_READ)(diff)
 app.command(rich_help_panel=_READ)(lineage)
 app.command(rich_help_panel=_READ)(report)
+app.command(rich_help_panel=_READ)(export)
 app.command(rich_help_panel=_STEER)(seed)
 
 

@@ -49,6 +49,7 @@ from tests.builders import (
     conditions,
     sha_of,
 )
+from tests.small_run import run_trial
 
 ROOT = Path(__file__).parents[2]
 # One store for all examples of a test: each adds to it, which is what a run does, too.
@@ -693,6 +694,20 @@ def test_a_metric_survives_the_store(store):
     accuracy = Metric("accuracy", Direction.MAXIMIZE, "")
     store.set_metric(accuracy)
     assert store.metric() == accuracy
+
+
+def test_a_reader_can_hold_one_moment_while_an_engine_writes(tmp_path):
+    curve = (CurvePoint(0.5, 3.0, {}),)
+    with Store.create(tmp_path / "run.db", a_run()) as writer:
+        writer.add_variant(a_variant())
+        run_trial(writer, a_variant(), Purpose.SCREEN, an_outcome(1.5, curve=curve))
+        with Store.open(tmp_path / "run.db", read_only=True) as reader:
+            with reader.at_one_moment():
+                before = reader.trials()
+                run_trial(writer, a_variant(), Purpose.SCREEN, an_outcome(1.4))
+                assert reader.trials() == before
+                assert reader.trials(with_curves=True)[0].outcome.curve == curve
+            assert len(reader.trials()) == 2
 
 
 class TrialsAgainstReference(RuleBasedStateMachine):

@@ -1,0 +1,57 @@
+"""The doctor: can a run start here, on what, and how long would it take? Looks, changes nothing."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from evolution.doctor.finding import Finding, Level, can_start
+from evolution.doctor.machine import (
+    clock_finding,
+    cores_finding,
+    disk_findings,
+    gpus_finding,
+    memory_finding,
+)
+from evolution.doctor.plan import plan_finding
+from evolution.doctor.project import Project, read_project
+from evolution.doctor.software import (
+    git_finding,
+    key_finding,
+    names_finding,
+    python_finding,
+)
+from evolution.doctor.torch_probe import probe_torch, torch_finding
+
+__all__ = ["Finding", "Level", "Project", "can_start", "examine"]
+
+
+def examine(
+    runs: Path, *, config: Path | None = None, profile: str | None = None, quick: bool = False
+) -> list[Finding]:
+    """Everything that a new run depends on, one finding each.
+
+    Args:
+        runs: The folder of all runs.
+        config: Settings; by default ``./evolve.toml``, or else the shipped ones.
+        profile: In place of the settings' own.
+        quick: True to leave out torch and the probe of this machine's pace.
+    """
+    wall, monotonic = time.time(), time.monotonic()
+    findings = [python_finding(), git_finding(), names_finding(), key_finding()]
+    probe = None if quick else probe_torch()
+    if not quick:
+        findings.append(torch_finding(probe))
+    gpus, gpu_finding = gpus_finding(probe)
+    findings += [cores_finding(), memory_finding(), gpu_finding]
+    project = read_project(config, profile)
+    findings += [*project.findings, *disk_findings(runs, project.cache)]
+    findings.append(clock_finding(wall, time.time(), time.monotonic() - monotonic))
+    if project.is_whole:
+        findings.append(plan_finding(runs, project, gpus, probe))
+    return _worst_last(findings)
+
+
+def _worst_last(findings: Sequence[Finding]) -> list[Finding]:
+    """Problems stand at the end, where people look first on a terminal."""
+    order = list(Level)
+    return sorted(findings, key=lambda finding: order.index(finding.level))

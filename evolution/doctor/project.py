@@ -1,0 +1,188 @@
+"""What a run would start from: settings, manual, genome, ruler, data. Reads, prepares nothing."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evolution.config import EvolutionConfig
+from evolution.doctor.finding import Finding, Level
+from evolution.profiles import Profile, load_profile
+from evolution.ruler import Ruler
+from evolution.templates import template_path
+from evolution.workspace import check_genome
+from population import MAIN, EvolveError, Genome
+
+_TEXT = (".txt", ".jsonl", ".parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """What was read, and how it stands; None for what cannot be read."""
+
+    config: EvolutionConfig | None
+    profile: Profile | None
+    findings: Sequence[Finding]
+    cache: Path
+
+    @property
+    def is_whole(self) -> bool:
+        """True if settings and profile are there to plan with."""
+        return self.config is not None and self.profile is not None
+
+
+def read_project(config: Path | None, profile: str | None) -> Project:
+    """Read everything as `evolve run` would, from the same places."""
+    settings, finding = _settings(config, profile)
+    folder = config.parent if config is not None else Path.cwd()
+    findings = [finding, _manual(folder), _genome(folder)]
+    ruler, finding = _ruler(folder)
+    findings.append(finding)
+    cache = cache_folder()
+    sizes: Profile | None = None
+    if settings is not None:
+        try:
+            sizes = load_profile(settings.run.profile)
+        except EvolveError as error:
+            remedy = "Choose one with --profile or in evolve.toml."
+            findings.append(Finding("profile", Level.PROBLEM, str(error), remedy))
+    if settings is not None and sizes is not None and ruler is not None:
+        own = [Path(name) for name in settings.run.data]
+        findings.append(_own_data(own) if own else _data(ruler, sizes, cache))
+    return Project(settings, sizes, findings, cache)
+
+
+def cache_folder() -> Path:
+    """Where the shipped ruler keeps prepared data."""
+    return Path(os.environ.get("EVORESEARCH_CACHE") or Path.home() / ".cache" / "evoresearch")
+
+
+def _settings(config: Path | None, profile: str | None) -> tuple[EvolutionConfig | None, Finding]:
+    path = config if config is not None else Path("evolve.toml")
+    if config is None and not path.exists():
+        path = template_path("evolve.toml")
+    overrides = {} if profile is None else {"run.profile": profile}
+    facts = {"path": str(path)}
+    try:
+        settings = EvolutionConfig.load(path, overrides)
+    except EvolveError as error:
+        remedy = "Mend the file; docs/config.md has every key."
+        return None, Finding("settings", Level.PROBLEM, str(error), remedy, facts)
+    return settings, Finding("settings", Level.OK, str(path), facts=facts)
+
+
+def _file_of(folder: Path, name: str) -> Path:
+    own = folder / name
+    return own if own.is_file() else template_path(name)
+
+
+def _manual(folder: Path) -> Finding:
+    path = _file_of(folder, "program.md")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        remedy = "Make it a readable UTF-8 text, or delete it to take the shipped one."
+        return Finding("program.md", Level.PROBLEM, f"{path}: {error}", remedy)
+    if not text.strip():
+        remedy = "Say in it what the operators should achieve, or delete it."
+        return Finding("program.md", Level.WARNING, f"{path} is empty", remedy)
+    return Finding("program.md", Level.OK, str(path), facts={"path": str(path)})
+
+
+def _genome(folder: Path) -> Finding:
+    path = _file_of(folder, MAIN)
+    try:
+        check_genome(Genome.single(path.read_text(encoding="utf-8")), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        remedy = "Make it a readable UTF-8 text, or delete it to take the shipped one."
+        return Finding(MAIN, Level.PROBLEM, f"{path}: {error}", remedy)
+    except EvolveError as error:
+        remedy = "Mend that line, or delete the file to take the shipped one."
+        return Finding(MAIN, Level.PROBLEM, str(error), remedy, {"path": str(path)})
+    return Finding(MAIN, Level.OK, f"{path} keeps the contract", facts={"path": str(path)})
+
+
+def _ruler(folder: Path) -> tuple[Ruler | None, Finding]:
+    path = _file_of(folder, "prepare.py")
+    try:
+        ruler = Ruler.load(path)
+    except EvolveError as error:
+        remedy = "Mend it, or delete it to take the shipped one."
+        return None, Finding("prepare.py", Level.PROBLEM, str(error), remedy, {"path": str(path)})
+    words = f"{path}, hash {ruler.hash[:12]}"
+    facts = {"path": str(path), "hash": ruler.hash}
+    return ruler, Finding("prepare.py", Level.OK, words, facts=facts)
+
+
+def _data(ruler: Ruler, profile: Profile, cache: Path) -> Finding:
+    """Whether the profile's own text is prepared, and still is what was prepared."""
+    source = str(profile.facts.get("source", "its source"))
+    folders = [f for f in sorted(cache.glob(f"{profile.name}-*")) if _source_of(f) != "own"]
+    if not folders:
+        facts: dict[str, Any] = {"is_prepared": False, "source": source}
+        words = f"profile {profile.name} is not prepared yet; the next run does it, from {source}"
+        if source == "climbmix":
+            remedy = "That downloads several gigabytes: see that there is a network."
+            return Finding("data", Level.WARNING, words, remedy, facts)
+        return Finding("data", Level.OK, words, facts=facts)
+    damaged = []
+    for folder in reversed(folders):
+        try:
+            data = ruler.read(folder)
+        except EvolveError as error:
+            damaged.append((folder, str(error)))
+            continue
+        size_mb = sum(f.stat().st_size for f in folder.iterdir() if f.is_file()) / 1e6
+        words = f"{folder}, {size_mb:.0f} MB, hashes match"
+        facts = {
+            "is_prepared": True,
+            "folder": str(folder),
+            "megabytes": round(size_mb, 1),
+            "data_hash": data.data_hash,
+            "tokens": dict(data.tokens),
+        }
+        return Finding("data", Level.OK, words, facts=facts)
+    folder, reason = damaged[0]
+    facts = {"is_prepared": False, "folder": str(folder), "reason": reason}
+    words = f"{folder} is not what was prepared: {reason}"
+    return Finding("data", Level.WARNING, words, "The next run prepares it again.", facts)
+
+
+def _source_of(folder: Path) -> str | None:
+    """What a prepared folder was made from; None if it does not say."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        return str(manifest["recipe"]["source"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _own_data(paths: Sequence[Path]) -> Finding:
+    """Whether the user's own text is there and can be opened; the run reads and splits it."""
+    files: list[Path] = []
+    for path in paths:
+        found = sorted(path.rglob("*")) if path.is_dir() else [path]
+        files += [f for f in found if f.suffix in _TEXT] if path.is_dir() else found
+    facts: dict[str, Any] = {"paths": [str(path) for path in paths], "files": len(files)}
+    remedy = f"--data takes files that end in {', '.join(_TEXT)}, or folders of them."
+    if not files:
+        return Finding("data", Level.PROBLEM, "your folders hold no text", remedy, facts)
+    total = 0
+    for file in files:
+        try:
+            with file.open("rb") as handle:
+                handle.read(1)
+            total += file.stat().st_size
+        except OSError as error:
+            words = f"{file} cannot be read: {error.strerror or error}"
+            return Finding("data", Level.PROBLEM, words, remedy, facts)
+        if file.suffix not in _TEXT:
+            return Finding("data", Level.PROBLEM, f"{file} is no text we read", remedy, facts)
+    facts["megabytes"] = round(total / 1e6, 3)
+    words = f"your own: {len(files)} file{'' if len(files) == 1 else 's'}, {total / 1e6:.1f} MB"
+    if total < 1_000_000:
+        remedy = "Under a megabyte a score says little: its validation part is a twentieth."
+        return Finding("data", Level.WARNING, words, remedy, facts)
+    return Finding("data", Level.OK, words, facts=facts)
