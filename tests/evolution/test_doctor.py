@@ -167,6 +167,12 @@ def test_ones_own_data_are_looked_at(name, content, level, elsewhere):
     assert (found.remedy == "") == (level is Level.OK)
 
 
+def test_data_can_be_named_as_for_a_run(elsewhere):
+    (elsewhere / "essays.txt").write_text("few words")
+    assert look("data", data=[Path("essays.txt")]).level is Level.WARNING
+    assert look("data", data=[Path("nowhere.txt")]).level is Level.PROBLEM
+
+
 def test_the_key_is_told_by_yes_or_no_alone(evolve: Evolve, monkeypatch):  # noqa: F811
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
     monkeypatch.setenv("ANTHROPIC_BASE_URL", f"https://user:{KEY}@proxy.example.org/{KEY}?k={KEY}")
