@@ -1,12 +1,11 @@
 """A sitting: the engine of an open run, with the workers of this machine and its operators."""
 
 import hashlib
-import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+from evolution.devices import gpu_names, visible_devices
 from evolution.engine import Engine
 from evolution.executors import LocalExecutor, Slot, cpu_slots, gpu_slots
 from evolution.jobs import YARDSTICK
@@ -68,24 +67,3 @@ def machine_slots(workspace: Workspace) -> tuple[list[Slot], str]:
         return cpu_slots(asked or None), "cpu"
     devices = visible_devices(len(gpus))
     return gpu_slots(devices[: asked or len(devices)]), gpus[0]
-
-
-def visible_devices(gpu_count: int) -> list[str]:
-    """GPUs this process may use, as ``CUDA_VISIBLE_DEVICES`` calls them; all if it is not set."""
-    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if allowed is None:
-        return [str(index) for index in range(gpu_count)]
-    return [device.strip() for device in allowed.split(",") if device.strip() not in ("", "-1")]
-
-
-def gpu_names() -> list[str]:
-    """Names of the NVIDIA GPUs of this machine; the search itself never loads torch."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return []
-    command = [program, "--query-gpu=name", "--format=csv,noheader"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return [line.strip() for line in answer.stdout.splitlines() if line.strip()]

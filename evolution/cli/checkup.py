@@ -21,6 +21,9 @@ def doctor(
     profile: Annotated[
         str | None, typer.Option(help="Sizes and data: tiny, cpu or gpu; over evolve.toml.")
     ] = None,
+    data: Annotated[
+        list[str] | None, typer.Option(metavar="PATH", help="Your own text; may be given again.")
+    ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Leave out torch and the probe of this machine's pace.")
     ] = False,
@@ -33,11 +36,13 @@ def doctor(
 
     Examples:
       evolve doctor
+      evolve doctor --data essays.txt
       evolve doctor --quick --json
     """
     from evolution.doctor import can_start, examine
 
-    findings = examine(runs, config=config, profile=profile, quick=quick)
+    own = [Path(path).expanduser() for path in data or ()]
+    findings = examine(runs, config=config, profile=profile, data=own, quick=quick)
     healthy = can_start(findings)
     facts = {
         "can_start": healthy,

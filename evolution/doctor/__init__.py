@@ -26,7 +26,12 @@ __all__ = ["Finding", "Level", "Project", "can_start", "examine"]
 
 
 def examine(
-    runs: Path, *, config: Path | None = None, profile: str | None = None, quick: bool = False
+    runs: Path,
+    *,
+    config: Path | None = None,
+    profile: str | None = None,
+    data: Sequence[Path] = (),
+    quick: bool = False,
 ) -> list[Finding]:
     """Everything that a new run depends on, one finding each.
 
@@ -34,6 +39,7 @@ def examine(
         runs: The folder of all runs.
         config: Settings; by default ``./evolve.toml``, or else the shipped ones.
         profile: In place of the settings' own.
+        data: The user's own text, in place of the settings' own.
         quick: True to leave out torch and the probe of this machine's pace.
     """
     wall, monotonic = time.time(), time.monotonic()
@@ -43,7 +49,8 @@ def examine(
         findings.append(torch_finding(probe))
     gpus, gpu_finding = gpus_finding(probe)
     findings += [cores_finding(), memory_finding(), gpu_finding]
-    project = read_project(config, profile)
+    asked = {"run.profile": profile, "run.data": [str(path.resolve()) for path in data]}
+    project = read_project(config, {key: value for key, value in asked.items() if value})
     findings += [*project.findings, *disk_findings(runs, project.cache)]
     findings.append(clock_finding(wall, time.time(), time.monotonic() - monotonic))
     if project.is_whole:

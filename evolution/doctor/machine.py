@@ -8,9 +8,9 @@ from pathlib import Path
 import psutil
 
 from evolution.config import usable_cores
+from evolution.devices import gpu_names, visible_devices
 from evolution.doctor.finding import Finding, Level
 from evolution.doctor.torch_probe import TorchProbe
-from evolution.sitting import gpu_names, visible_devices
 from evolution.workspace import DISK_FLOOR_MB
 
 #: Resident memory of one trainer of the cpu profile, torch included, with room to spare.

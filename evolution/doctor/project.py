@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,9 +33,9 @@ class Project:
         return self.config is not None and self.profile is not None
 
 
-def read_project(config: Path | None, profile: str | None) -> Project:
+def read_project(config: Path | None, overrides: Mapping[str, object]) -> Project:
     """Read everything as `evolve run` would, from the same places."""
-    settings, finding = _settings(config, profile)
+    settings, finding = _settings(config, overrides)
     folder = config.parent if config is not None else Path.cwd()
     findings = [finding, _manual(folder), _genome(folder)]
     ruler, finding = _ruler(folder)
@@ -59,11 +59,12 @@ def cache_folder() -> Path:
     return Path(os.environ.get("EVORESEARCH_CACHE") or Path.home() / ".cache" / "evoresearch")
 
 
-def _settings(config: Path | None, profile: str | None) -> tuple[EvolutionConfig | None, Finding]:
+def _settings(
+    config: Path | None, overrides: Mapping[str, object]
+) -> tuple[EvolutionConfig | None, Finding]:
     path = config if config is not None else Path("evolve.toml")
     if config is None and not path.exists():
         path = template_path("evolve.toml")
-    overrides = {} if profile is None else {"run.profile": profile}
     facts = {"path": str(path)}
     try:
         settings = EvolutionConfig.load(path, overrides)

@@ -356,7 +356,7 @@ BIRTHS = st.lists(
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(FILES, BIRTHS)
 @example({"train.py": "a\n"}, [({"train.py": "z"}, 0, None, "[x"), ({"train.py": ""}, 1, 0, "'")])
