@@ -18,7 +18,7 @@ PAGES = sorted(
     if "<!-- Written by" not in path.read_text(encoding="utf-8")
 )
 LINK = re.compile(r"\]\(([^)#\s]+)")
-BLOCK = re.compile(r"^```\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -65,6 +65,7 @@ def test_every_file_of_the_tree_in_the_readme_exists():
 
 def commands_of(page: Path) -> list[str]:
     """The ``evolve`` commands in a page's blocks."""
-    lines = [line for block in BLOCK.findall(page.read_text()) for line in block.splitlines()]
+    blocks = [text for language, text in BLOCK.findall(page.read_text()) if language in ("", "sh")]
+    lines = [line for block in blocks for line in block.splitlines()]
     parts = [part.strip() for line in lines for part in line.split("#")[0].split("&&")]
     return [part for part in parts if part.startswith("evolve ")]

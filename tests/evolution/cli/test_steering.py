@@ -8,12 +8,13 @@ import pytest
 
 from evolution.config import EvolutionConfig
 from evolution.run_lock import RunLock
+from evolution.templates import seed_paths
 from population import Genome, RunState, Store, contract_problems, knobs
 from tests.builders import GENOME_TEXT
 from tests.evolution.cli.conftest import Evolve
 from tests.small_run import a_small_run
 
-FILES = ["evolve.toml", "prepare.py", "program.md", "train.py"]
+FILES = ["evolve.toml", "prepare.py", "program.md", "seeds", "train.py"]
 NEW_GENOME = GENOME_TEXT.replace("DEPTH = 2", "DEPTH = 5")
 
 
@@ -22,11 +23,14 @@ def test_init_writes_a_project_of_the_profile(profile: str, tmp_path: Path, evol
     said = evolve("init", tmp_path / "mine", "--profile", profile)
     assert said.code == 0
     assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == FILES
-    assert len(said.out.splitlines()) == len(FILES)
+    seeds = sorted((tmp_path / "mine" / "seeds").iterdir())
+    assert [path.name for path in seeds] == [path.name for path in seed_paths()]
+    assert len(said.out.splitlines()) == len(FILES) - 1 + len(seeds)
     assert EvolutionConfig.load(tmp_path / "mine" / "evolve.toml").run.profile == profile
     text = (tmp_path / "mine" / "train.py").read_text()
     assert contract_problems(Genome.single(text)) == []
-    assert knobs(text)
+    widths = [knobs(path.read_text())["WIDTH"] for path in seeds]
+    assert widths == [knobs(text)["WIDTH"]] * (len(seeds) - 1) + [1.5 * knobs(text)["WIDTH"]]
 
 
 def test_init_replaces_nothing(tmp_path: Path, evolve: Evolve):
@@ -73,6 +77,18 @@ def test_a_seed_waits_in_the_store_for_the_engine(tmp_path: Path, evolve: Evolve
     )
 
 
+def test_the_idea_of_a_seed_may_stand_on_its_first_line(tmp_path: Path, evolve: Evolve):
+    paths = a_small_run(tmp_path / "runs", state=RunState.PAUSED)
+    (tmp_path / "new.py").write_text(f"# Idea: five layers\n{NEW_GENOME}")
+    said = evolve("seed", tmp_path / "new.py", "--runs", tmp_path / "runs")
+    assert said.code == 0
+    assert "2 lines differ from g000-000; knobs: DEPTH 2 → 5" in said.err
+    with Store.open(paths.database, read_only=True) as store:
+        (request,) = store.pending_requests()
+    assert request.payload["idea"] == "five layers"
+    assert request.payload["text"] == NEW_GENOME
+
+
 def test_a_live_run_takes_a_seed_at_once(tmp_path: Path, evolve: Evolve):
     paths = a_small_run(tmp_path / "runs", state=RunState.PAUSED)
     (tmp_path / "new.py").write_text(NEW_GENOME)
@@ -88,18 +104,20 @@ def test_a_live_run_takes_a_seed_at_once(tmp_path: Path, evolve: Evolve):
         (NEW_GENOME.replace("import torch", "import torch, socket"), "net", "socket"),
         ("def broken(:", "broken", "breaks the contract"),
         (NEW_GENOME, "  \n ", "The idea is empty"),
+        (NEW_GENOME, None, "# Idea: …"),
         (NEW_GENOME, "\x1b[2J", "The idea is empty"),
         (None, "nothing", "cannot be read"),
         (b"\xff\xfe", "bytes", "is not UTF-8"),
     ],
 )
 def test_a_bad_seed_is_refused_and_asks_nothing_of_the_run(
-    text: str | bytes | None, idea: str, found: str, tmp_path: Path, evolve: Evolve
+    text: str | bytes | None, idea: str | None, found: str, tmp_path: Path, evolve: Evolve
 ):
     paths = a_small_run(tmp_path / "runs", state=RunState.PAUSED)
     if text is not None:
         (tmp_path / "new.py").write_bytes(text if isinstance(text, bytes) else text.encode())
-    said = evolve("seed", tmp_path / "new.py", "-m", idea, "--runs", tmp_path / "runs")
+    words = [] if idea is None else ["-m", idea]
+    said = evolve("seed", tmp_path / "new.py", *words, "--runs", tmp_path / "runs")
     assert said.code == 2
     assert found in said.err
     assert "Traceback" not in said.err
