@@ -1,10 +1,18 @@
 """``evolve report`` writes its file, says where, and explains what it cannot."""
 
 import json
+import re
+import shlex
+import shutil
 from pathlib import Path
 
+import pytest
+
+from analysis import SAMPLE
 from tests.evolution.cli.conftest import Evolve
 from tests.small_run import a_small_run
+
+GUIDE = Path(__file__).parents[3] / "docs" / "guides" / "reading-a-run.md"
 
 
 def test_report_writes_into_the_run_and_says_where(tmp_path: Path, evolve: Evolve):
@@ -33,3 +41,17 @@ def test_a_report_that_cannot_be_written_is_told_in_three_parts(tmp_path: Path, 
     assert said.code == 2
     assert "could not be written" in said.err
     assert "--output FILE" in said.err
+
+
+def test_the_commands_of_the_guide_work_on_the_sample_run(
+    tmp_path: Path, evolve: Evolve, monkeypatch: pytest.MonkeyPatch
+):
+    shutil.copytree(SAMPLE, tmp_path / "analysis" / "sample")
+    monkeypatch.chdir(tmp_path)
+    commands = re.findall(r"^evolve (.+)$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(commands) == 4
+    for command in commands:
+        said = evolve(*shlex.split(command))
+        assert (said.code, said.err) == (0, ""), command
+        assert said.out
+    assert (tmp_path / "sample.html").is_file()
