@@ -57,6 +57,7 @@ setup(
         "gitpython>=3.1.43",
         "seaborn>=0.13",
         "alembic>=1.13",
+        "jinja2>=3.1",
         "libcst>=1.5",
         "matplotlib>=3.8",
         "numpy>=1.26",

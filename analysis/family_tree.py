@@ -77,16 +77,13 @@ def gain_colours(gains: Sequence[float]) -> "tuple[Colormap, Normalize]":
     """Colours of gains: white at the baseline, blue above it, orange below, tails clipped."""
     import numpy as np
     import seaborn as sns
-    from matplotlib.colors import TwoSlopeNorm
+    from matplotlib.colors import Normalize
 
     known = np.asarray([g for g in gains if np.isfinite(g)])
-    top = float(known.max(initial=0.0)) or 1.0
-    # One runaway failure must not wash out everyone else's colour.
-    bottom = -float(known.min(initial=0.0)) or 1.0
-    return (
-        sns.diverging_palette(30, 250, s=90, l=42, sep=12, as_cmap=True),
-        TwoSlopeNorm(0.0, vmin=-min(bottom, top), vmax=top),
-    )
+    # As far down as up: one runaway failure must not wash out everyone else's colour.
+    reach = float(known.max(initial=0.0)) or -float(known.min(initial=0.0)) or 1.0
+    palette = sns.diverging_palette(30, 250, s=90, l=42, sep=12, as_cmap=True)
+    return palette, Normalize(-reach, reach)
 
 
 def _draw_edges(

@@ -81,6 +81,15 @@ def test_a_crossover_is_drawn_with_two_edges_and_the_champions_line_in_bold():
     gains = [0.0, 0.01, np.nan, 0.02]
     frame = pd.DataFrame({"variant": [v.sha for v in family], "gain": gains})
     axes = draw_family_tree(family, frame, ax=Figure().subplots(), champion=family[3].sha)
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "baseline",
+        "mutation",
+        "crossover",
+        "no score",
+        "other parent",
+    ]
     first, second, bold = (len(edges.get_paths()) for edges in axes.collections[:3])
     assert (first, second, bold) == (3, 1, 2)
     assert {text.get_text() for text in axes.texts} == {"baseline", *(v.name for v in family[1:])}
