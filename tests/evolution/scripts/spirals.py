@@ -1,6 +1,7 @@
 """A small network that learns to tell spirals apart; nothing in it knows of any search."""
 
 import os
+
 import numpy as np
 
 lr = 0.02
