@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from agents.builtin import KnobEdit, StructureEdit
     from agents.crossover import Crossover, ModelCrossover
-    from agents.literals import LiteralEdit, is_off_limits, literals
+    from agents.literals import LiteralEdit, is_off_limits
     from agents.model import Message, Model, ModelError, Reply, Usage
     from agents.mutator import Mutator
     from agents.operator import Context, Operator, Parent, Proposal, Refusal
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "builtin": "KnobEdit StructureEdit",
     "crossover": "Crossover ModelCrossover",
-    "literals": "LiteralEdit is_off_limits literals",
+    "literals": "LiteralEdit is_off_limits",
     "model": "Message Model ModelError Reply Usage",
     "mutator": "Mutator",
     "operator": "Context Operator Parent Proposal Refusal",
@@ -46,7 +46,6 @@ __all__ = [
     "StructureEdit",
     "Usage",
     "is_off_limits",
-    "literals",
 ]
 
 

@@ -95,8 +95,9 @@ def _entry(source: Path, script: str | None) -> str:
             )
         return PurePosixPath(script).as_posix()
     scripts = _scripts(source)
-    if len(scripts) == 1:
-        return scripts[0]
+    starts = _not_imported(source, scripts)
+    if len(starts) == 1:
+        return starts[0]
     usual = next((name for name in _USUAL_ENTRIES if name in scripts), None)
     if usual is None:
         raise OnboardingError(
@@ -109,6 +110,15 @@ def _entry(source: Path, script: str | None) -> str:
 def _scripts(source: Path) -> list[str]:
     names = sorted(path.name for path in source.glob("*.py") if path.is_file())
     return [n for n in names if not n.startswith(("test_", ".", "__", "conftest", "setup.py"))]
+
+
+def _not_imported(source: Path, scripts: list[str]) -> list[str]:
+    """Those that no other one imports: only they can be what is started."""
+    if len(scripts) == 1:
+        return scripts
+    base = PurePosixPath()
+    imported = {path for one in scripts for path in _imported(source, base, _parsed(source, one))}
+    return [one for one in scripts if one not in imported]
 
 
 def _listed(names: list[str]) -> str:

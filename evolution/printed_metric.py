@@ -9,8 +9,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from evolution.sandbox.metric_reader import NUMBER
-
 _VALUE = "\0"  # stands for whatever is filled in
 _PERCENT = re.compile(r"%[-+ #0-9.]*[a-zA-Z]")
 _BRACES = re.compile(r"\{[^{}]*\}")
@@ -78,9 +76,12 @@ def _metrics_of(template: str, line: int, in_loop: bool) -> Iterator[PrintedMetr
             name = re.sub(r"[^A-Za-z0-9_./-]+", "_", words)
             alone = row[pair.start(1) : pair.end()]
             is_alone = name == words and row.strip() == alone
-            before = r"(?:^|[\s,;|(\[{])"
-            pattern = rf"{before}{re.escape(words)}\s*{re.escape(mark)}\s*{NUMBER}"
+            pattern = rf"(?:^|\W){_escaped(words)}\s*{mark}\s*([-+.\w]+)"
             yield PrintedMetric(name, line, "" if is_alone else pattern, in_loop)
+
+
+def _escaped(words: str) -> str:
+    return re.escape(words).replace(r"\ ", " ")
 
 
 def _template(node: ast.expr) -> str:

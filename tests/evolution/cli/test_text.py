@@ -13,7 +13,7 @@ from evolution.cli.text import (
     plus_minus,
     verdict_lines,
 )
-from population import Ruling
+from population import Metric, Ruling
 from tests.builders import a_rung, a_verdict
 
 
