@@ -2,12 +2,12 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from agents.knob_moves import Surroundings, divisibility_breaks, moved, off_values, turn_weight
 from agents.offspring import offspring_problem
 from agents.operator import Context, Proposal, Refusal
-from population import KnobValue, Origin, knobs, set_knobs
+from population import KnobValue, Origin, frozen_knobs, knobs, set_knobs
 
 DRAWS = 24
 _SECOND_KNOB = 0.3  # how often two knobs move at once
@@ -24,9 +24,10 @@ class KnobEdit:
         parent = context.parents[0]
         before = knobs(parent.genome.main)
         around = Surroundings(before, off_values(parent.genome.main, before))
+        free = sorted(set(before) - frozen_knobs(context.manual, parent.genome))
         reasons: Counter[str] = Counter()
-        for _ in range(DRAWS if before else 0):
-            changes = self._draw(around, context)
+        for _ in range(DRAWS if free else 0):
+            changes = self._draw(around, free, context)
             problem: str | None = _knob_problem(before, changes)
             if problem:
                 reasons[problem] += 1
@@ -46,11 +47,14 @@ class KnobEdit:
                     trailers={"Knob": ", ".join(changes)},
                 )
             reasons[problem] += 1
-        return _refusal(self.name, reasons or Counter({"the genome has no knobs": 1}))
+        nothing = "every knob is frozen" if before else "the genome has no knobs"
+        return _refusal(self.name, reasons or Counter({nothing: 1}))
 
-    def _draw(self, around: Surroundings, context: Context) -> dict[str, KnobValue]:
+    def _draw(
+        self, around: Surroundings, names: Sequence[str], context: Context
+    ) -> dict[str, KnobValue]:
+        """New values for one of the knobs ``names``, or for two."""
         count = 2 if context.rng.random() < _SECOND_KNOB else 1
-        names = sorted(around.knobs)
         weights = [turn_weight(name, around.knobs[name]) for name in names]
         shares = [weight / sum(weights) for weight in weights]
         order = context.rng.choice(names, size=len(names), replace=False, p=shares).tolist()

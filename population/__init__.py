@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from population.branches import Branches
+    from population.code_size import code_size
     from population.errors import EvolveError
     from population.fitness import Fitness
     from population.genome import (
         MAIN,
+        Contract,
         Genome,
         GenomeError,
         KnobValue,
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
         set_knobs,
     )
     from population.lineage import Lineage, LineageError, generation_of
+    from population.manual import Manual, ManualError, ManualLimits, NamedBudget
     from population.merging import Merged, merge_files
     from population.messages import commit_message
     from population.metric import Direction, Metric
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
         RunRecord,
         RunState,
     )
+    from population.rules import frozen_knobs, frozen_mistake, rule_problems
     from population.store import (
         DiskFullError,
         LockedError,
@@ -66,18 +70,22 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "branches": "Branches",
+    "code_size": "code_size",
     "errors": "EvolveError",
     "fitness": "Fitness",
     "genome": (
-        "MAIN Genome GenomeError KnobValue Problem canonical_hash contract_problems knobs set_knobs"
+        "MAIN Contract Genome GenomeError KnobValue Problem canonical_hash contract_problems knobs "
+        "set_knobs"
     ),
     "lineage": "Lineage LineageError generation_of",
+    "manual": "Manual ManualError ManualLimits NamedBudget",
     "merging": "Merged merge_files",
     "messages": "commit_message",
     "metric": "Direction Metric",
     "paths": "RunNameError RunPaths check_run_name",
     "plumbing": "BranchesError GitMissingError",
     "records": "Call Decision Json LateResult Lease Request RunRecord RunState",
+    "rules": "frozen_knobs frozen_mistake rule_problems",
     "store": "DiskFullError LockedError SchemaError Store StoreError",
     "summary": "Summary read_summary",
     "trial": (
@@ -98,6 +106,7 @@ __all__ = [
     "Calibration",
     "Call",
     "Conditions",
+    "Contract",
     "CurvePoint",
     "Decision",
     "Direction",
@@ -116,8 +125,12 @@ __all__ = [
     "Lineage",
     "LineageError",
     "LockedError",
+    "Manual",
+    "ManualError",
+    "ManualLimits",
     "Merged",
     "Metric",
+    "NamedBudget",
     "Origin",
     "Outcome",
     "Problem",
@@ -141,12 +154,16 @@ __all__ = [
     "Verdict",
     "canonical_hash",
     "check_run_name",
+    "code_size",
     "commit_message",
     "contract_problems",
+    "frozen_knobs",
+    "frozen_mistake",
     "generation_of",
     "knobs",
     "merge_files",
     "read_summary",
+    "rule_problems",
     "set_knobs",
 ]
 

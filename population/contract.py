@@ -9,6 +9,7 @@ import re
 import sys
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from population.syntax import Unreadable, read_tree
@@ -25,11 +26,25 @@ _FORBIDDEN_STDLIB = re.compile(
 _FORBIDDEN_TORCH = ("torch.distributed", "torch.hub", "torch.multiprocessing", "torch.utils.cpp_")
 
 
-class Problem(NamedTuple):
-    """One breach of the contract.
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What a run asks of its genomes beyond what every genome owes.
 
     Attributes:
-        rule: Its name: ``size parse knobs build_model main_guard imports dataloader evaluation``.
+        imports: Modules that may be imported beside the ruler, the genome's own files and the
+            harmless standard library. A name covers what lies below it, but what is forbidden by
+            itself (``torch.distributed``, ``subprocess``, …) only by its own name.
+    """
+
+    imports: tuple[str, ...] = ("torch", RULER)
+
+
+class Problem(NamedTuple):
+    """One breach of the contract, or of a rule of the manual.
+
+    Attributes:
+        rule: Its name: ``size parse knobs build_model main_guard imports dataloader evaluation``,
+            or ``frozen``.
         line: Where in the file, from 1; 0 for the file as a whole.
         message: What was found and what is needed, in one line.
     """
@@ -46,7 +61,7 @@ class Checked(NamedTuple):
     problems: list[Problem]
 
 
-def file_problems(text: str, genome_modules: Collection[str]) -> Checked:
+def file_problems(text: str, genome_modules: Collection[str], contract: Contract) -> Checked:
     """Rules that hold for every file: it compiles, and imports only what it may."""
     tree = read_tree(text)
     if isinstance(tree, Unreadable):
@@ -59,7 +74,7 @@ def file_problems(text: str, genome_modules: Collection[str]) -> Checked:
         return Checked(None, [Problem("parse", error.lineno or 0, f"not Python: {error.msg}")])
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
         return Checked(None, [Problem("parse", 0, f"cannot be compiled: {error}")])
-    return Checked(tree, list(_import_problems(tree, genome_modules)))
+    return Checked(tree, list(_import_problems(tree, genome_modules, contract)))
 
 
 def genome_problems(
@@ -91,7 +106,10 @@ def _build_model_problems(main: ast.Module) -> Iterator[Problem]:
         )
 
 
-def _import_problems(tree: ast.Module, genome_modules: Collection[str]) -> Iterator[Problem]:
+def _import_problems(
+    tree: ast.Module, genome_modules: Collection[str], contract: Contract
+) -> Iterator[Problem]:
+    named = ", ".join(dict.fromkeys([*contract.imports, RULER]))
     for node in ast.walk(tree):
         match node:
             case ast.Import(names=names):
@@ -106,23 +124,33 @@ def _import_problems(tree: ast.Module, genome_modules: Collection[str]) -> Itera
                 continue
             case _:
                 continue
-        refused = next((m for m in modules if not _may_import(m, genome_modules)), None)
+        refused = next(
+            (m for m in modules if not _may_import(m, genome_modules, contract)), None
+        )
         if refused is not None:
             yield Problem(
                 "imports",
                 node.lineno,
-                f"imports {refused}: only torch, prepare and the harmless standard library may be",
+                f"imports {refused}: only {named} and the harmless standard library may be",
             )
 
 
-def _may_import(module: str, genome_modules: Collection[str]) -> bool:
+def _may_import(module: str, genome_modules: Collection[str], contract: Contract) -> bool:
     top = module.partition(".")[0]
     if top in (RULER, "__future__") or top in {m.partition(".")[0] for m in genome_modules}:
         return True
-    if top == "torch":
-        return not module.startswith(_FORBIDDEN_TORCH)
+    granted = [name for name in contract.imports if f"{module}.".startswith(f"{name}.")]
+    if granted:
+        # The longest name counts: `torch` does not grant `torch.distributed`, that name does.
+        return not _is_forbidden(module) or any(_is_forbidden(name) for name in granted)
     is_public = top in sys.stdlib_module_names and not top.startswith("_")
-    return is_public and _FORBIDDEN_STDLIB.fullmatch(top) is None
+    return is_public and not _is_forbidden(module)
+
+
+def _is_forbidden(module: str) -> bool:
+    """True for what is refused unless it is named by itself."""
+    top = module.partition(".")[0]
+    return _FORBIDDEN_STDLIB.fullmatch(top) is not None or module.startswith(_FORBIDDEN_TORCH)
 
 
 def _is_main_guard(statement: ast.stmt) -> bool:

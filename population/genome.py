@@ -16,12 +16,13 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from population.canonical import normal_form
-from population.contract import Problem, file_problems, genome_problems
+from population.contract import Contract, Problem, file_problems, genome_problems
 from population.errors import EvolveError
 from population.syntax import Unreadable, read_tree
 
 __all__ = [
     "MAIN",
+    "Contract",
     "Genome",
     "GenomeError",
     "KnobValue",
@@ -146,18 +147,23 @@ def canonical_hash(genome: Genome) -> str:
     return digest.hexdigest()
 
 
-def contract_problems(genome: Genome) -> list[Problem]:
+def contract_problems(genome: Genome, contract: Contract | None = None) -> list[Problem]:
     """What keeps the genome from being trained at all; empty if it keeps the contract.
 
     Total over any text. It finds mistakes, not malice: forged scores are the scorer's business.
+
+    Args:
+        genome: Any.
+        contract: What the run asks; None for the usual contract.
     """
+    contract = contract or Contract()
     modules = {PurePosixPath(p).with_suffix("").as_posix().replace("/", ".") for p in genome.files}
     problems: list[Problem] = []
     trees: dict[str, ast.Module] = {}
     for path, text in genome.files.items():
         if not path.endswith(".py"):
             continue
-        found = file_problems(text, modules)
+        found = file_problems(text, modules, contract)
         prefix = "" if path == MAIN else f"{path}: "
         problems += [Problem(p.rule, p.line, prefix + p.message) for p in found.problems]
         if found.tree is not None:

@@ -1,7 +1,7 @@
 import pytest
 
 from agents import Mutator, Proposal, Refusal, Reply, ScriptedModel, Usage
-from population import Fitness, Genome, Origin, canonical_hash, knobs
+from population import Fitness, Genome, Manual, Origin, canonical_hash, knobs
 from tests.agents.parents import TRAIN, a_context, a_parent
 
 GOOD = """HYPOTHESIS: a wider MLP stores more
@@ -33,7 +33,7 @@ def test_the_prompt_holds_what_the_author_needs():
     model = ScriptedModel([GOOD])
     parent = a_parent(fitness=Fitness(1.56543, 0.0021, 3))
     context = a_context(
-        parents=[parent], program="Aim high.", history=["knob: DEPTH 2 → 3 | worse"], sigma=0.003
+        parents=[parent], manual=Manual("Aim high."), history=["knob: DEPTH 2 → 3 | worse"], sigma=0.003
     )
     Mutator(model).propose(context)
     (prompt,) = model.prompts
