@@ -1,4 +1,4 @@
-"""What every operator owes its offspring: it keeps contract and manual, and was not tried before."""
+"""What every operator owes its offspring: contract and manual are kept, and it is new."""
 
 from agents.operator import Context
 from population import Genome, canonical_hash, rule_problems

@@ -39,7 +39,7 @@ class Context:
     seen: frozenset[str]
     rng: Generator
     base: Genome | None = None
-    manual: Manual = Manual()
+    manual: Manual = field(default_factory=Manual)
     sigma: float | None = None
     history: Sequence[str] = ()
 

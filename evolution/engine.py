@@ -487,9 +487,7 @@ class Engine:
     def _hear_requests(self) -> None:
         for request in self._store.pending_requests():
             if request.kind == "seed":
-                answer, variant = take_seed(
-                    request, self._store, self._breeder, self._manual()
-                )
+                answer, variant = take_seed(request, self._store, self._breeder, self._manual())
                 if variant is not None:
                     self._queue(variant, Purpose.SCREEN)
                     self._decided("seed", {"variant": variant.sha})

@@ -1,4 +1,4 @@
-"""The manual of a run: checked against the run, in force until a valid edit of its file replaces it.
+"""The manual of a run: checked against it, in force until a valid edit of its file.
 
 The file is the run's own ``program.md``. Every text that was ever in force is kept in the store
 under its hash, which the commits of the variants proposed under it name (``Manual: <hash>``).

@@ -17,6 +17,15 @@ import psutil
 
 from evolution.config import EvolutionConfig
 from evolution.events import EventLog
+from evolution.manuals import (
+    HASH_DIGITS,
+    TRAILER,
+    Circumstances,
+    budget_of,
+    check_manual,
+    keep_manual,
+    read_manual,
+)
 from evolution.profiles import Profile, load_profile
 from evolution.ruler import PreparedData, Ruler
 from evolution.run_lock import RunLock
@@ -27,6 +36,8 @@ from population import (
     Budget,
     BudgetKind,
     Genome,
+    Manual,
+    Metric,
     Origin,
     RunPaths,
     RunRecord,
@@ -35,7 +46,7 @@ from population import (
     Variant,
     canonical_hash,
     commit_message,
-    contract_problems,
+    rule_problems,
     set_knobs,
 )
 from population.errors import EvolveError
@@ -106,6 +117,7 @@ def create_run(
     Raises:
         WorkspaceError: The name is taken or unusable, the disk is full, the genome breaks the
             contract.
+        population.ManualError: ``program.md`` cannot be read, or does not fit the run.
         population.GitMissingError: There is no git.
         evolution.ruler.RulerError: The data cannot be prepared.
     """
@@ -113,9 +125,14 @@ def create_run(
     name = _usable_name(runs, name, profile.name)
     git_executable()
     _check_disk(runs)
-    genome = _baseline_genome(project, profile)
+    manual_path = _project_file(project, "program.md")
+    manual = read_manual(manual_path)
+    genome = _baseline_genome(project, profile, manual)
     ruler_path = _project_file(project, "prepare.py")
     ruler = Ruler.load(ruler_path)
+    budget = _budget(config, ruler, profile, manual)
+    circumstances = Circumstances(Metric(), budget, genome, config.operators.weights())
+    check_manual(manual, circumstances, source=str(manual_path))
     report(f"data of profile {profile.name!r}")
     data = ruler.prepare(profile, data=_data_paths(config.run.data), progress=report)
 
@@ -124,12 +141,11 @@ def create_run(
     try:
         paths = RunPaths(draft)
         shutil.copyfile(ruler_path, paths.ruler)
-        shutil.copyfile(_project_file(project, "program.md"), paths.program)
+        paths.program.write_text(manual.text, encoding="utf-8")
         paths.settings.write_text(config.as_toml(), encoding="utf-8")
         paths.logs.mkdir(exist_ok=True)
         paths.events.touch()
-        budget = _budget(config, ruler, profile)
-        _first_rows(paths, name, config, ruler, data, genome, budget)
+        _first_rows(paths, name, config, ruler, data, genome, budget, manual)
         draft.chmod(0o755)
         _publish(draft, runs / name)
     except BaseException as error:
@@ -208,20 +224,34 @@ def open_run(paths: RunPaths, *, report: Report = _silent) -> Iterator[Workspace
             )
 
 
-def check_genome(genome: Genome, source: str) -> None:
-    """Refuse a genome that breaks the contract, with the first line that does.
+def check_genome(
+    genome: Genome, source: str, *, manual: Manual | None = None, baseline: Genome | None = None
+) -> None:
+    """Refuse a genome that breaks the contract or the manual, with the first line that does.
+
+    Args:
+        genome: To be taken in.
+        source: What a refusal calls it.
+        manual: In force; None for one that asks nothing beyond the contract.
+        baseline: What is frozen is compared with; None for the genome itself.
 
     Raises:
         WorkspaceError: In three parts.
     """
-    problems = contract_problems(genome)
+    problems = rule_problems(manual or Manual(), genome, baseline or genome)
     if problems:
         first = problems[0]
         more = f" ({len(problems) - 1} more after this one)" if len(problems) > 1 else ""
+        if first.rule == "frozen":
+            raise WorkspaceError(
+                f"{source}, line {first.line}, breaks program.md (frozen): {first.message}{more}. "
+                "What the run's manual freezes stays as the baseline has it. Put it back, or thaw "
+                "it in the run's program.md."
+            )
         raise WorkspaceError(
             f"{source}, line {first.line}, breaks the contract ({first.rule}): {first.message}"
             f"{more}. A genome has a block of ALL_CAPS knobs, a top-level build_model(), a "
-            "__main__ guard, and imports only torch, the standard library and prepare. "
+            "__main__ guard, and imports only what program.md and the standard library give. "
             "Mend the line and try again."
         )
 
@@ -255,7 +285,7 @@ def _project_file(project: Path | None, name: str) -> Path:
     return own if own and own.is_file() else template_path(name)
 
 
-def _baseline_genome(project: Path | None, profile: Profile) -> Genome:
+def _baseline_genome(project: Path | None, profile: Profile, manual: Manual) -> Genome:
     source = _project_file(project, MAIN)
     try:
         text = source.read_text(encoding="utf-8")
@@ -272,7 +302,7 @@ def _baseline_genome(project: Path | None, profile: Profile) -> Genome:
     if text == template_path(MAIN).read_text(encoding="utf-8"):
         text = set_knobs(text, profile.knobs)
     genome = Genome.single(text)
-    check_genome(genome, str(source))
+    check_genome(genome, str(source), manual=manual)
     return genome
 
 
@@ -288,10 +318,12 @@ def _first_rows(
     data: PreparedData,
     genome: Genome,
     budget: Budget,
+    manual: Manual,
 ) -> None:
     """Repository with the baseline's commit, database with its row."""
     now = time.time()
-    message = commit_message("The baseline", {"Operator": "baseline"})
+    trailers = {"Operator": "baseline", TRAILER: manual.hash[:HASH_DIGITS]}
+    message = commit_message("The baseline", trailers)
     with Branches.create(paths.repository) as branches:
         sha = branches.commit(genome, message=message, at=now)
         branches.anchor(sha, run=name, name=BASELINE_NAME)
@@ -320,13 +352,14 @@ def _first_rows(
     with Store.create(paths.database, record) as store:
         store.add_variant(variant)
         store.set_fact(BUDGET, {"kind": budget.kind.value, "amount": budget.amount})
+        keep_manual(store, manual, at=now)
 
 
-def _budget(config: EvolutionConfig, ruler: Ruler, profile: Profile) -> Budget:
-    """The settings' budget, or else the one that the run's own ruler gives the profile."""
+def _budget(config: EvolutionConfig, ruler: Ruler, profile: Profile, manual: Manual) -> Budget:
+    """The settings' budget, the manual's, or else what the run's own ruler gives the profile."""
     facts = ruler.profile_facts(profile.name)["budget"]
-    amount = config.run.budget or float(facts["amount"])
-    return Budget(BudgetKind(facts["kind"]), amount)
+    kind = BudgetKind(facts["kind"])
+    return Budget(kind, budget_of(manual, kind, config.run.budget, float(facts["amount"])))
 
 
 def _frozen_budget(store: Store, profile: Profile) -> Budget:

@@ -124,9 +124,7 @@ def _import_problems(
                 continue
             case _:
                 continue
-        refused = next(
-            (m for m in modules if not _may_import(m, genome_modules, contract)), None
-        )
+        refused = next((m for m in modules if not _may_import(m, genome_modules, contract)), None)
         if refused is not None:
             yield Problem(
                 "imports",

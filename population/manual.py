@@ -1,7 +1,8 @@
 """Manual: a run's program.md, read strictly. Its front matter holds rules, its prose advice.
 
 The only import of PyYAML. Reading is total: any text gives a `Manual` or a `ManualError` that
-names the line. What the rules mean for a genome is in ``rules``, for a run in ``evolution.manuals``.
+names the line. What the rules mean for a genome is in ``rules``; for a run, in
+``evolution.manuals``.
 """
 
 import hashlib
@@ -170,7 +171,9 @@ class _Reading:
             root = loader.get_single_node()
         except yaml.YAMLError as error:
             needed = "Rules are plain YAML, one `key: value` a line"
-            self._refuse(_line(error, front), f"the front matter is broken: {_words(error)}", needed)
+            self._refuse(
+                _line(error, front), f"the front matter is broken: {_words(error)}", needed
+            )
         if root is None:
             return {}
         fields: dict[str, Any] = {}
@@ -196,15 +199,17 @@ class _Reading:
         """Refuse what a manual has no use for, before anything is built of it."""
         depth = 0
         for event in yaml.parse(front, Loader=yaml.SafeLoader):
-            line = event.start_mark.line + 2
+            line = event.start_mark.line + 2 if event.start_mark is not None else 1
             depth += isinstance(event, yaml.CollectionStartEvent)
             depth -= isinstance(event, yaml.CollectionEndEvent)
             if depth > _MAX_DEPTH:
-                self._refuse(line, f"values are nested {depth} levels deep", "Two levels are enough")
+                self._refuse(
+                    line, f"values are nested {depth} levels deep", "Two levels are enough"
+                )
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                 self._refuse(line, "there is an anchor or alias (`&`, `*`)", "Write the value out")
             if getattr(event, "tag", None):
-                self._refuse(line, f"there is a tag {event.tag[:60]!r}", "Values need no tags")
+                self._refuse(line, "there is a tag (`!`)", "Values need no tags")
 
     def _entries(
         self, node: yaml.Node, known: Mapping[str, object], line: int
@@ -248,7 +253,7 @@ class _Reading:
         )
 
 
-# --- what each key may be: a value of the manual, or a ValueError that says what is needed ---------
+# --- what each key may be: a value, or a ValueError that says what is needed ---------------------
 
 
 def _metric(value: object) -> str | None:
@@ -306,9 +311,10 @@ def _limit(value: object) -> float | None:
 
 def _words_of(value: object, pattern: re.Pattern[str], needed: str) -> tuple[str, ...]:
     entries = [] if value is None else value
-    is_list = isinstance(entries, list) and len(entries) <= _MOST_ENTRIES
-    if is_list and all(isinstance(e, str) and pattern.fullmatch(e) for e in entries):
-        return tuple(dict.fromkeys(entries))
+    if isinstance(entries, list) and len(entries) <= _MOST_ENTRIES:
+        words = [entry for entry in entries if isinstance(entry, str) and pattern.fullmatch(entry)]
+        if len(words) == len(entries):
+            return tuple(dict.fromkeys(words))
     raise ValueError(f"It is {needed}")
 
 

@@ -40,7 +40,7 @@ def rule_problems(manual: Manual, genome: Genome, baseline: Genome) -> list[Prob
 
 
 def frozen_mistake(manual: Manual, baseline: Genome) -> str | None:
-    """What is wrong with a manual's ``frozen`` for this baseline, in two sentences; None if nothing.
+    """What is wrong with ``frozen`` for this baseline, in two sentences; None if nothing is.
 
     A name or file that the baseline does not have could never be held to.
     """
@@ -159,7 +159,9 @@ def _dotted(node: ast.expr) -> str | None:
 def _dump(node: ast.AST) -> str:
     try:
         return ast.dump(node)
-    except ValueError:  # an integer too long to be written in decimal: no two of them are told apart
+    except (
+        ValueError
+    ):  # an integer too long to be written in decimal: no two of them are told apart
         return "(an enormous integer)"
 
 

@@ -3,6 +3,7 @@
 import typer
 
 from evolution.cli.lineage import lineage
+from evolution.cli.manuals import manual
 from evolution.cli.reading import leaderboard, status
 from evolution.cli.search import resume, run
 from evolution.cli.seeding import seed
@@ -30,6 +31,7 @@ app.command(rich_help_panel=_READ)(leaderboard)
 app.command(rich_help_panel=_READ)(show)
 app.command(rich_help_panel=_READ)(diff)
 app.command(rich_help_panel=_READ)(lineage)
+app.command(rich_help_panel=_READ)(manual)
 app.command(rich_help_panel=_STEER)(seed)
 
 

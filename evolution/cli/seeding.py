@@ -33,8 +33,9 @@ def seed(
       evolve seed fix.py -m "mend the warm-up" --parent g003-011
     """
     from evolution.cli.text import one_line
+    from evolution.manuals import manual_in_force
     from evolution.workspace import check_genome
-    from population import Genome, RunState, Store, canonical_hash
+    from population import Branches, Genome, RunState, Store, canonical_hash
 
     paths = find_run(runs, run)
     line = one_line(idea)
@@ -45,8 +46,10 @@ def seed(
         )
     text = _read(file)
     genome = Genome.single(text)
-    check_genome(genome, str(file))
     with Store.open(paths.database) as store:
+        with Branches.open(paths.repository) as branches:
+            baseline = branches.genome(store.run().baseline or "")
+        check_genome(genome, str(file), manual=manual_in_force(store), baseline=baseline)
         if store.run().state is RunState.FINISHED:
             raise SeedError(
                 f"The run {paths.root.name!r} is finished: nothing would train the seed. A run "

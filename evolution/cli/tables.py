@@ -17,6 +17,7 @@ from evolution.cli.text import (
     score,
     verdict_lines,
 )
+from evolution.manuals import HASH_DIGITS, ManualStanding
 from evolution.status import RunningTrial, RunStatus, Standing
 from population import Purpose, RunState, TrialStatus
 
@@ -59,12 +60,23 @@ def status_lines(status: RunStatus, *, is_live: bool = True) -> list[tuple[str, 
         sigma = f"σ {status.sigma * 1000:.1f} mbpb from seed to seed"
         lines.append(("noise", Text(sigma)))
     lines += [("trials", _trials(status)), ("time", Text(time_words(status)))]
+    if status.manual is not None:
+        lines.append(("manual", _manual(status.manual)))
     if status.verdict is not None:
         name = status.champion.name if status.champion is not None else None
         if status.champion is not None and status.verdict.champion != status.champion.sha:
             name = (status.verdict.champion or "")[:10]
         lines.append(("verdict", Text("\n".join(verdict_lines(status.verdict, name)))))
     return lines
+
+
+def _manual(manual: ManualStanding) -> Text:
+    """Its file and its hash; and what is wrong with an edit that is not in force."""
+    path = f"{clean(manual.path)}  " if manual.path is not None else ""
+    words = Text(f"{path}{manual.hash[:HASH_DIGITS]}")
+    if manual.problem is not None:
+        words.append(f"\nthe edit is not in force: {clean(manual.problem)}", style="yellow")
+    return words
 
 
 def state_words(status: RunStatus, is_live: bool) -> str:

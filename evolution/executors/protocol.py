@@ -1,7 +1,7 @@
 """The executor protocol: jobs in, events out. The engine never waits inside it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from population import (
@@ -40,7 +40,7 @@ class Job:
     token_budget: int | None = None
     calibrate: bool = False
     known_calibrations: tuple[Calibration, ...] = ()
-    limits: ManualLimits = ManualLimits()
+    limits: ManualLimits = field(default_factory=ManualLimits)
 
 
 @dataclass(frozen=True, slots=True)

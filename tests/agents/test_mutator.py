@@ -33,7 +33,10 @@ def test_the_prompt_holds_what_the_author_needs():
     model = ScriptedModel([GOOD])
     parent = a_parent(fitness=Fitness(1.56543, 0.0021, 3))
     context = a_context(
-        parents=[parent], manual=Manual("Aim high."), history=["knob: DEPTH 2 → 3 | worse"], sigma=0.003
+        parents=[parent],
+        manual=Manual("Aim high."),
+        history=["knob: DEPTH 2 → 3 | worse"],
+        sigma=0.003,
     )
     Mutator(model).propose(context)
     (prompt,) = model.prompts
