@@ -65,6 +65,14 @@ def test_an_author_may_correct_itself_once(reply, told):
     assert model.prompts[1].startswith(model.prompts[0])
 
 
+def test_an_author_that_breaks_a_rule_of_the_manual_is_told_which():
+    model = ScriptedModel([GOOD, GOOD.replace("MLP_RATIO", "HEAD_DIM").replace("= 4 ", "= 64 ")])
+    context = a_context(manual=Manual(frozen=("MLP_RATIO",)))
+    Mutator(model).propose(context)
+    assert "breaks program.md: frozen (line" in model.prompts[1]
+    assert "MLP_RATIO is frozen: keep it as the baseline has it" in model.prompts[1]
+
+
 def test_the_second_bad_reply_is_a_refusal():
     model = ScriptedModel(["No.", "No!", GOOD])
     refusal = Mutator(model).propose(a_context())
