@@ -4,6 +4,8 @@ import re
 import shlex
 from pathlib import Path
 
+import pytest
+
 from evolution.cli import main
 from population import Genome, Manual, frozen_mistake, rule_problems
 from tests.evolution.runs import a_run, an_engine
@@ -48,6 +50,8 @@ def test_the_commands_of_the_guide_answer(tmp_path, monkeypatch, capsys):
     assert len(commands) == 3
     digits = Manual.parse((ROOT / "program.md").read_text(encoding="utf-8")).hash[:12]
     for line in commands:
-        main(shlex.split(line.replace("g001-001", name))[1:])
+        with pytest.raises(SystemExit) as leaving:
+            main(shlex.split(line.replace("g001-001", name))[1:])
+        assert leaving.value.code == 0, line
         printed = capsys.readouterr().out
         assert digits in printed or "# Manual for those" in printed, line
