@@ -5,6 +5,7 @@ nothing of trials and budgets.
 """
 
 import functools
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from numpy.random import Generator
 from agents import Context, Operator, Parent, Proposal, Refusal
 from evolution.config import PopulationSettings
 from evolution.manuals import HASH_DIGITS, TRAILER, operator_weights
-from evolution.selection import breeding_values, survivors, tournament
+from evolution.selection import RESERVE_REACH, breeding_values, survivors, tournament
 from population import (
     Branches,
     Fitness,
@@ -153,11 +154,13 @@ class Breeder:
         manual: Manual,
     ) -> list[tuple[str, Fitness]]:
         """Who may breed, by breeding value: fitness, and what the manual gives for less code."""
-        scored = {
-            sha: fitness
-            for sha, fitness in fitnesses.items()
-            if fitness.is_scored and sha in variants and self._may_breed(sha, manual)
-        }
+        known = [
+            entry for entry in fitnesses.items() if entry[1].is_scored and entry[0] in variants
+        ]
+        ranked = sorted(known, key=lambda entry: entry[1], reverse=True)
+        # Lazily: after an edit of the manual every variant of a long run would be checked again.
+        allowed = (entry for entry in ranked if self._may_breed(entry[0], manual))
+        scored = dict(itertools.islice(allowed, RESERVE_REACH * self._settings.survivors))
         if not scored:  # nothing is known yet: the baseline breeds
             first = next(v for v in variants.values() if v.origin is Origin.BASELINE)
             return [(first.sha, fitnesses.get(first.sha, Fitness(None, 0.0, 0)))]
