@@ -2,14 +2,14 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from agents.files import drawn_file
 from agents.knob_moves import Surroundings, divisibility_breaks, moved, off_values, turn_weight
 from agents.literals import is_off_limits
 from agents.offspring import offspring_problem
 from agents.operator import Context, Proposal, Refusal
-from population import KnobValue, Origin, knobs, set_knobs
+from population import KnobValue, Origin, frozen_knobs, knobs, set_knobs
 
 DRAWS = 24
 _SECOND_KNOB = 0.3  # how often two knobs move at once
@@ -26,11 +26,12 @@ class KnobEdit:
         parent = context.parents[0]
         path = drawn_file(parent.genome, context.rng)
         text = parent.genome.files[path]
-        before = _free_knobs(text, context)
+        before = knobs(text)
         around = Surroundings(before, off_values(text, before))
+        free = _free_knobs(path, before, context)
         reasons: Counter[str] = Counter()
-        for _ in range(DRAWS if before else 0):
-            changes = self._draw(around, context)
+        for _ in range(DRAWS if free else 0):
+            changes = self._draw(around, free, context)
             problem: str | None = _knob_problem(before, changes)
             if problem:
                 reasons[problem] += 1
@@ -50,11 +51,14 @@ class KnobEdit:
                     trailers={"Knob": ", ".join(changes)},
                 )
             reasons[problem] += 1
-        return _refusal(self.name, reasons or Counter({f"{path} has no knobs": 1}))
+        nothing = f"every knob of {path} is frozen" if before else f"{path} has no knobs"
+        return _refusal(self.name, reasons or Counter({nothing: 1}))
 
-    def _draw(self, around: Surroundings, context: Context) -> dict[str, KnobValue]:
+    def _draw(
+        self, around: Surroundings, names: Sequence[str], context: Context
+    ) -> dict[str, KnobValue]:
+        """New values for one of the knobs ``names``, or for two."""
         count = 2 if context.rng.random() < _SECOND_KNOB else 1
-        names = sorted(around.knobs)
         weights = [turn_weight(name, around.knobs[name]) for name in names]
         shares = [weight / sum(weights) for weight in weights]
         order = context.rng.choice(names, size=len(names), replace=False, p=shares).tolist()
@@ -104,12 +108,11 @@ class StructureEdit:
         return _refusal(self.name, reasons)
 
 
-def _free_knobs(text: str, context: Context) -> dict[str, KnobValue]:
-    """The knobs that may be turned: in a script, none whose name says that it measures."""
-    found = knobs(text)
-    if not context.contract.is_script:
-        return found
-    return {name: value for name, value in found.items() if not is_off_limits(name)}
+def _free_knobs(path: str, knobs: Mapping[str, KnobValue], context: Context) -> list[str]:
+    """Those that may be turned: no frozen one; in a script, none whose name says it measures."""
+    frozen = frozen_knobs(context.manual, context.parents[0].genome, path)
+    free = sorted(set(knobs) - frozen)
+    return [n for n in free if not is_off_limits(n)] if context.contract.is_script else free
 
 
 def _knob_problem(before: Mapping[str, KnobValue], changes: Mapping[str, KnobValue]) -> str:

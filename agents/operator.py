@@ -6,7 +6,7 @@ from typing import Protocol
 
 from numpy.random import Generator
 
-from population import Contract, Fitness, Genome, Origin, Variant
+from population import Contract, Fitness, Genome, Manual, Origin, Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Context:
         baseline: Genome the run started from.
         seen: Canonical hashes of every genome of the run: an exact repeat is refused.
         rng: All chance an operator may use.
-        program: Text of program.md.
+        manual: The run's manual in force: rules that an offspring keeps, and advice.
         sigma: Seed noise of one trial, in bpb; None until it is known.
         history: What was tried, newest first, one line each: operator, hypothesis, effect or
             failure.
@@ -40,7 +40,7 @@ class Context:
     seen: frozenset[str]
     rng: Generator
     base: Genome | None = None
-    program: str = ""
+    manual: Manual = field(default_factory=Manual)
     sigma: float | None = None
     history: Sequence[str] = ()
     contract: Contract = field(default_factory=Contract)
@@ -95,7 +95,7 @@ class Operator(Protocol):
     def propose(self, context: Context) -> Proposal | Refusal:
         """Make one offspring of ``context.parents``, or say why not.
 
-        The genome differs from its parents, keeps the contract
-        (``population.contract_problems`` is empty) and is not in ``context.seen``.
+        The genome differs from its parents, keeps the contract and the manual's rules
+        (``population.rule_problems`` is empty), and is not in ``context.seen``.
         """
         ...

@@ -74,5 +74,5 @@ def shown_history(history: Sequence[str]) -> str:
 
 def standing(role: str, context: Context) -> str:
     """The instructions that stay the same all through a run: contract, role, the user's manual."""
-    program = fenced(context.program or "(none)", "markdown")
+    program = fenced(context.manual.text or "(none)", "markdown")
     return "\n\n".join([filled("contract"), filled(role), filled("program", program=program)])

@@ -5,6 +5,7 @@ nothing of trials and budgets.
 """
 
 import functools
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,19 +13,23 @@ from numpy.random import Generator
 
 from agents import Context, Operator, Parent, Proposal, Refusal
 from evolution.config import PopulationSettings
-from evolution.selection import survivors, tournament
+from evolution.manuals import HASH_DIGITS, TRAILER, operator_weights
+from evolution.selection import RESERVE_REACH, breeding_values, survivors, tournament
 from population import (
     Branches,
     Contract,
     Fitness,
     Genome,
     Lineage,
+    Manual,
     Origin,
     Store,
     Variant,
     canonical_hash,
+    code_size,
     commit_message,
     generation_of,
+    rule_problems,
 )
 
 #: Draws of operator and parents before a turn is given up; each refused draw is ordinary news.
@@ -49,11 +54,10 @@ class Breeder:
         operators: By name.
         weights: How often each is asked, relative to the others.
         settings: Survivors and tournament.
-        program: Text of program.md, for the operators that read it.
-        contract: What offspring must keep.
+        contract: What the task asks of offspring.
     """
 
-    def __init__(  # noqa: PLR0913 - what a breeder knows, each by its name
+    def __init__(
         self,
         *,
         run: str,
@@ -63,7 +67,6 @@ class Breeder:
         weights: Mapping[str, float],
         settings: PopulationSettings,
         clock: Callable[[], float],
-        program: str = "",
         contract: Contract | None = None,
     ) -> None:
         self._run = run
@@ -73,8 +76,8 @@ class Breeder:
         self._weights = weights
         self._settings = settings
         self._clock = clock
-        self._program = program
         self.contract = contract or Contract()
+        self._keeps_rules: dict[tuple[str, str], bool] = {}
         self._read_genome = functools.lru_cache(KEPT_GENOMES)(branches.genome)
 
     def breed(
@@ -84,29 +87,40 @@ class Breeder:
         sigma: float | None,
         history: Sequence[str],
         rng: Generator,
+        manual: Manual,
     ) -> Offspring | tuple[Refusal, ...]:
         """Select, vary, commit: one new variant, or the reasons why there is none."""
         variants = {v.sha: v for v in self._store.variants()}
         lineage = Lineage(list(variants.values()))
-        field = self._survivors(variants, fitnesses)
+        field = self._survivors(variants, fitnesses, sigma, manual)
         seen = self._store.genome_hashes()
         refusals: list[Refusal] = []
         for _ in range(DRAWS):
-            operator = self._operators[self._draw_operator(rng)]
+            operator = self._operators[self._draw_operator(manual, rng)]
             shas = self._draw_parents(operator, field, fitnesses, lineage, rng)
             if len(shas) < operator.parent_count:
                 refusals.append(Refusal(operator.name, "no two parents with lines of their own"))
                 continue
-            context = self._context(
-                [variants[sha] for sha in shas], fitnesses, lineage, seen, sigma, history, rng
+            parents = [variants[sha] for sha in shas]
+            base = self._base(parents, lineage)
+            context = Context(
+                parents=tuple(Parent(v, self.genome(v.sha), fitnesses.get(v.sha)) for v in parents),
+                baseline=self.baseline,
+                seen=seen,
+                rng=rng,
+                base=base,
+                manual=manual,
+                sigma=sigma,
+                history=tuple(history),
+                contract=self.contract,
             )
             proposal = operator.propose(context)
             if isinstance(proposal, Proposal):
-                return Offspring(self._commit(proposal, variants), tuple(refusals))
+                return Offspring(self._commit(proposal, variants, manual), tuple(refusals))
             refusals.append(proposal)
         return tuple(refusals)
 
-    def adopt(self, genome: Genome, *, idea: str, parent: Variant) -> Variant:
+    def adopt(self, genome: Genome, *, idea: str, parent: Variant, manual: Manual) -> Variant:
         """Take in a hand-written variant as a child of ``parent``; the same genome only once."""
         genome_hash = canonical_hash(genome)
         for variant in self._store.variants():
@@ -119,34 +133,64 @@ class Breeder:
             operator="seed",
             hypothesis=idea,
         )
-        return self._commit(proposal, {v.sha: v for v in self._store.variants()})
+        return self._commit(proposal, {v.sha: v for v in self._store.variants()}, manual)
 
     def genome(self, sha: str) -> Genome:
         """A variant's files; the latest ones are kept in memory."""
         return self._read_genome(sha)
 
-    def _draw_operator(self, rng: Generator) -> str:
-        names = [name for name in self._weights if name in self._operators]
-        weights = [self._weights[name] for name in names]
+    @functools.cached_property
+    def baseline(self) -> Genome:
+        """The genome that the run starts from."""
+        return self.genome(self._store.run().baseline or "")
+
+    def _draw_operator(self, manual: Manual, rng: Generator) -> str:
+        allowed = operator_weights(manual, self._weights)
+        names = [name for name in allowed if name in self._operators]
+        weights = [allowed[name] for name in names]
         total = sum(weights)
         return str(rng.choice(names, p=[weight / total for weight in weights]))
 
     def _survivors(
-        self, variants: Mapping[str, Variant], fitnesses: Mapping[str, Fitness]
+        self,
+        variants: Mapping[str, Variant],
+        fitnesses: Mapping[str, Fitness],
+        sigma: float | None,
+        manual: Manual,
     ) -> list[tuple[str, Fitness]]:
-        scored = [(s, f) for s, f in fitnesses.items() if f.is_scored and s in variants]
+        """Who may breed, by breeding value: fitness, and what the manual gives for less code."""
+        known = [
+            entry for entry in fitnesses.items() if entry[1].is_scored and entry[0] in variants
+        ]
+        ranked = sorted(known, key=lambda entry: entry[1], reverse=True)
+        # Lazily: after an edit of the manual every variant of a long run would be checked again.
+        allowed = (entry for entry in ranked if self._may_breed(entry[0], manual))
+        scored = dict(itertools.islice(allowed, RESERVE_REACH * self._settings.survivors))
         if not scored:  # nothing is known yet: the baseline breeds
             first = next(v for v in variants.values() if v.origin is Origin.BASELINE)
             return [(first.sha, fitnesses.get(first.sha, Fitness(None, 0.0, 0)))]
-        best = max(scored, key=lambda entry: entry[1])[0]
-        return survivors(
+        sizes = {sha: code_size(self.genome(sha)) for sha in scored}
+        values = breeding_values(
             scored,
-            self._settings.survivors,
-            leanness={sha: self.genome(sha).size for sha, _ in scored},
-            distance={
-                sha: _line_distance(self.genome(sha), self.genome(best)) for sha, _ in scored
-            },
+            sizes,
+            home_size=code_size(self.baseline),
+            worth=manual.simplicity_weight * (sigma or 0.0),
         )
+        best = max(values, key=lambda sha: values[sha])
+        return survivors(
+            list(values.items()),
+            self._settings.survivors,
+            leanness=sizes if manual.simplicity_weight else None,
+            distance={sha: _line_distance(self.genome(sha), self.genome(best)) for sha in scored},
+        )
+
+    def _may_breed(self, sha: str, manual: Manual) -> bool:
+        """False for a variant from before a rule that it breaks: its offspring would break it."""
+        key = (manual.hash, sha)
+        if key not in self._keeps_rules:
+            problems = rule_problems(manual, self.genome(sha), self.baseline, self.contract)
+            self._keeps_rules[key] = not problems
+        return self._keeps_rules[key]
 
     def _draw_parents(
         self,
@@ -172,40 +216,27 @@ class Breeder:
         known = dict(field)
         return sorted((first, second), key=lambda sha: known[sha], reverse=True)
 
-    def _context(
-        self,
-        parents: Sequence[Variant],
-        fitnesses: Mapping[str, Fitness],
-        lineage: Lineage,
-        seen: frozenset[str],
-        sigma: float | None,
-        history: Sequence[str],
-        rng: Generator,
-    ) -> Context:
-        base = None
-        if len(parents) == 2:
-            ancestor = lineage.common_ancestor(parents[0].sha, parents[1].sha)
-            base = self.genome(ancestor) if ancestor else None
-        root = next(v for v in self._store.variants() if v.origin is Origin.BASELINE)
-        return Context(
-            parents=tuple(Parent(v, self.genome(v.sha), fitnesses.get(v.sha)) for v in parents),
-            baseline=self.genome(root.sha),
-            seen=seen,
-            rng=rng,
-            base=base,
-            program=self._program,
-            sigma=sigma,
-            history=tuple(history),
-            contract=self.contract,
-        )
+    def _base(self, parents: Sequence[Variant], lineage: Lineage) -> Genome | None:
+        """The last common ancestor of two parents."""
+        if len(parents) < 2:
+            return None
+        ancestor = lineage.common_ancestor(parents[0].sha, parents[1].sha)
+        return self.genome(ancestor) if ancestor else None
 
-    def _commit(self, proposal: Proposal, variants: Mapping[str, Variant]) -> Variant:
+    def _commit(
+        self, proposal: Proposal, variants: Mapping[str, Variant], manual: Manual
+    ) -> Variant:
         """Objects, then ref, then row: a ref without a row is harmless, the reverse is not."""
         now = self._clock()
         parents = [variants[sha] for sha in proposal.parents]
         generation = generation_of(parents)
         name = f"g{generation:03d}-{self._store.next_serial():03d}"
-        trailers = {"Operator": proposal.operator, "Variant": name, **proposal.trailers}
+        trailers = {
+            "Operator": proposal.operator,
+            "Variant": name,
+            **proposal.trailers,
+            TRAILER: manual.hash[:HASH_DIGITS],
+        }
         message = commit_message(proposal.hypothesis, trailers)
         sha = self._branches.commit(
             proposal.genome, parents=proposal.parents, message=message, at=now

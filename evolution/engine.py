@@ -20,6 +20,7 @@ from evolution.breeding import Breeder, Offspring
 from evolution.confirmation import Confirmation, trial_seed
 from evolution.executors.protocol import Event, Executor, Finished, SnapshotTaken, Started
 from evolution.jobs import Jobs
+from evolution.manuals import Circumstances, Manuals
 from evolution.noise import Posterior
 from evolution.racing import contender
 from evolution.requests import take_seed
@@ -32,6 +33,7 @@ from population import (
     Calibration,
     Conditions,
     FailureClass,
+    Manual,
     Outcome,
     Purpose,
     RunState,
@@ -112,8 +114,19 @@ class Engine:
             weights=config.operators.weights(),
             settings=config.population,
             clock=clock,
-            program=workspace.paths.program.read_text(encoding="utf-8"),
             contract=workspace.task.contract,
+        )
+        self._manuals = Manuals(
+            store,
+            workspace.paths.program,
+            Circumstances(
+                metric=store.metric(),
+                budget=self._budget,
+                baseline=workspace.baseline,
+                weights=config.operators.weights(),
+                contract=workspace.task.contract,
+            ),
+            clock=clock,
         )
         self._confirmation = Confirmation(
             store=store,
@@ -208,6 +221,7 @@ class Engine:
             sigma=self._belief().sigma,
             history=self._story.history(),
             rng=self._rng,
+            manual=self._manual(),
         )
         if not isinstance(bred, Offspring):
             # While something trains, its result may yet give the operators new ground.
@@ -298,7 +312,7 @@ class Engine:
         variant = self._store.variant(running.variant)
         self._story.started(running, variant)
         genome = self._breeder.genome(variant.sha)
-        self._executor.submit(self._jobs.job(running, variant, genome))
+        self._executor.submit(self._jobs.job(running, variant, genome, self._manual().limits))
 
     # --- taking in -----------------------------------------------------------------------------
 
@@ -478,7 +492,7 @@ class Engine:
     def _hear_requests(self) -> None:
         for request in self._store.pending_requests():
             if request.kind == "seed":
-                answer, variant = take_seed(request, self._store, self._breeder)
+                answer, variant = take_seed(request, self._store, self._breeder, self._manual())
                 if variant is not None:
                     self._queue(variant, Purpose.SCREEN)
                     self._decided("seed", {"variant": variant.sha})
@@ -487,6 +501,14 @@ class Engine:
                 answer = f"refused: this engine knows no request {request.kind!r}"
             self._store.settle_request(request.id, answer)
             self._story.tell("request", request=request.kind, answer=answer)
+
+    def _manual(self) -> Manual:
+        """The manual in force: a valid edit of its file counts from here on."""
+        edit = self._manuals.look()
+        if edit is not None:
+            self._story.tell(edit.kind, old=edit.old, new=edit.new, problem=edit.problem)
+            self._decided(edit.kind, {"old": edit.old, "new": edit.new})
+        return self._manuals.in_force
 
     def _decided(self, kind: str, facts: Mapping[str, Json]) -> None:
         """Keep a decision with the state that chance had after it."""

@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from evolution.confirmation import Confirmation
 from evolution.events import EventLog
 from evolution.executors.protocol import Job
-from population import Budget, BudgetKind, Calibration, Genome, Purpose, Store, Trial, Variant
+from population import (
+    Budget,
+    BudgetKind,
+    Calibration,
+    Genome,
+    ManualLimits,
+    Purpose,
+    Store,
+    Trial,
+    Variant,
+)
 
 #: The store's fact that holds the yardstick.
 YARDSTICK = "yardstick"
@@ -55,8 +65,13 @@ class Jobs:
         self._confirmation = confirmation
         self._measure_baseline = measure_baseline
 
-    def job(self, trial: Trial, variant: Variant, genome: Genome) -> Job:
-        """The job of a trial's present attempt."""
+    def job(
+        self, trial: Trial, variant: Variant, genome: Genome, limits: ManualLimits | None = None
+    ) -> Job:
+        """The job of a trial's present attempt, within the manual's ``limits``.
+
+        Verdict trials are no news to the search, and go deeper than home: they keep no limits.
+        """
         job = Job(
             trial_id=trial.id,
             attempt=trial.attempt,
@@ -64,6 +79,8 @@ class Jobs:
             genome=genome,
             conditions=trial.conditions,
         )
+        if limits is not None and trial.purpose is not Purpose.VERDICT:
+            job = dataclasses.replace(job, limits=limits)
         if trial.conditions.budget.kind is not BudgetKind.CPU:
             return job
         if variant.sha == self._baseline.sha:  # its cost is the unit

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 
 from evolution.breeding import Breeder
-from population import Origin, Request, Store, StoreError, Variant, contract_problems
+from population import Manual, Origin, Request, Store, StoreError, Variant, rule_problems
 
 
-def take_seed(request: Request, store: Store, breeder: Breeder) -> tuple[str, Variant | None]:
+def take_seed(
+    request: Request, store: Store, breeder: Breeder, manual: Manual
+) -> tuple[str, Variant | None]:
     """Take in a hand-written variant.
 
     Args:
@@ -14,6 +16,7 @@ def take_seed(request: Request, store: Store, breeder: Breeder) -> tuple[str, Va
             the baseline.
         store: Of the run.
         breeder: Commits the variant.
+        manual: In force; a seed keeps its rules like any offspring.
 
     Returns:
         The answer for the one who asked, and the new variant; None if it was refused.
@@ -26,12 +29,12 @@ def take_seed(request: Request, store: Store, breeder: Breeder) -> tuple[str, Va
     except StoreError as error:
         return f"refused: {error}", None
     genome = breeder.genome(parent.sha).with_main(str(payload["text"]))
-    problems = contract_problems(genome, breeder.contract)
+    problems = rule_problems(manual, genome, breeder.baseline, breeder.contract)
     if problems:
         first = problems[0]
         return f"refused: line {first.line} breaks {first.rule}: {first.message}", None
     idea = str(payload["idea"])
-    variant = breeder.adopt(genome, idea=idea, parent=parent)
+    variant = breeder.adopt(genome, idea=idea, parent=parent, manual=manual)
     if not store.trials(variant=variant.sha):
         return f"taken in as {variant.name}", variant
     # An engine killed before it could answer took it in, and its trial is queued already.

@@ -7,7 +7,7 @@ without a score is below all others.
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deap import tools
 from numpy.random import Generator
@@ -50,6 +50,24 @@ def _lent(rng: Generator) -> Iterator[None]:
         yield
     finally:
         random.setstate(state)
+
+
+def breeding_values(
+    fitnesses: Mapping[str, Fitness], sizes: Mapping[str, int], *, home_size: int, worth: float
+) -> dict[str, Fitness]:
+    """Scored fitnesses with the price of code in their means: what selection alone compares.
+
+    Args:
+        fitnesses: As they are believed; these stay as they are.
+        sizes: Amount of code of each variant.
+        home_size: That of the baseline, whose mean does not change.
+        worth: What a tenth of the baseline's code is worth, in bpb.
+    """
+    return {
+        sha: replace(fitness, mean=fitness.mean + worth * 10 * (sizes[sha] / home_size - 1))
+        for sha, fitness in fitnesses.items()
+        if fitness.mean is not None
+    }
 
 
 def survivors(

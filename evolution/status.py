@@ -5,7 +5,9 @@ import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from evolution.manuals import ManualStanding, manual_standing
 from population import (
     Fitness,
     Lease,
@@ -90,6 +92,7 @@ class RunStatus:
         elapsed_seconds: Wall time of all sittings.
         seconds_left: Estimate, verdict included; None while there is too little to go by.
         verdict: The last verdict; None before one.
+        manual: Which manual is in force; None in a run that did not record it.
         as_of: When this was read, in seconds since the epoch.
         metric: What scores are called, and how they are shown.
     """
@@ -112,6 +115,7 @@ class RunStatus:
     seconds_left: float | None
     verdict: Verdict | None
     as_of: float
+    manual: ManualStanding | None = None
     metric: Metric = dataclasses.field(default_factory=Metric)
 
     def as_dict(self) -> dict[str, object]:
@@ -127,6 +131,7 @@ def run_status(
     *,
     progress: Mapping[int, float] | None = None,
     is_live: bool = True,
+    program: Path | None = None,
 ) -> RunStatus:
     """Read where the run stands.
 
@@ -135,6 +140,7 @@ def run_status(
         now: Seconds since the epoch.
         progress: Share of the budget used, by trial, as the executor knows it.
         is_live: False if no engine works on the run: its clock then stands still.
+        program: Path of the run's program.md, to be told.
     """
     record, trials = store.run(), store.trials()
     variants = {v.sha: v for v in store.variants()}
@@ -165,6 +171,7 @@ def run_status(
         seconds_left=_seconds_left(record, trials, elapsed, bool(verdicts)),
         verdict=verdicts[-1] if verdicts else None,
         as_of=now,
+        manual=manual_standing(store, program),
         metric=store.metric(),
     )
 

@@ -16,6 +16,15 @@ import psutil
 
 from evolution.config import EvolutionConfig
 from evolution.events import EventLog
+from evolution.manuals import (
+    HASH_DIGITS,
+    TRAILER,
+    Circumstances,
+    budget_of,
+    check_manual,
+    keep_manual,
+    read_manual,
+)
 from evolution.profiles import Profile, load_profile
 from evolution.ruler import Ruler
 from evolution.run_lock import RunLock
@@ -31,6 +40,8 @@ from population import (
     BudgetKind,
     Contract,
     Genome,
+    Manual,
+    Metric,
     Origin,
     RunPaths,
     RunRecord,
@@ -39,7 +50,7 @@ from population import (
     Variant,
     canonical_hash,
     commit_message,
-    contract_problems,
+    rule_problems,
     set_knobs,
 )
 from population.errors import EvolveError
@@ -108,6 +119,7 @@ def create_run(
     Raises:
         WorkspaceError: The name is taken or unusable, the disk is full, the genome breaks the
             contract.
+        population.ManualError: ``program.md`` cannot be read, or does not fit the run.
         population.GitMissingError: There is no git.
         evolution.ruler.RulerError: The data cannot be prepared.
         evolution.script_task.TaskError: A script or its data cannot be read.
@@ -200,17 +212,37 @@ def task_contract(store: Store) -> Contract:
     return Contract(is_script=isinstance(task, Mapping) and bool(task.get("files")))
 
 
-def check_genome(genome: Genome, source: str, contract: Contract | None = None) -> None:
-    """Refuse a genome that breaks the contract, with the first line that does.
+def check_genome(
+    genome: Genome,
+    source: str,
+    contract: Contract | None = None,
+    *,
+    manual: Manual | None = None,
+    baseline: Genome | None = None,
+) -> None:
+    """Refuse a genome that breaks the contract or the manual, with the first line that does.
+
+    Args:
+        genome: To be taken in.
+        source: What a refusal calls it.
+        contract: What the task asks; by default that of a language model's ``train.py``.
+        manual: In force; None for one that asks nothing beyond the contract.
+        baseline: What is frozen is compared with; None for the genome itself.
 
     Raises:
         WorkspaceError: In three parts.
     """
     contract = contract or Contract()
-    problems = contract_problems(genome, contract)
+    problems = rule_problems(manual or Manual(), genome, baseline or genome, contract)
     if problems:
         first = problems[0]
         more = f" ({len(problems) - 1} more after this one)" if len(problems) > 1 else ""
+        if first.rule == "frozen":
+            raise WorkspaceError(
+                f"{source}, line {first.line}, breaks program.md (frozen): {first.message}{more}. "
+                "What the run's manual freezes stays as the baseline has it. Put it back, or thaw "
+                "it in the run's program.md."
+            )
         if contract.is_script:
             raise WorkspaceError(
                 f"{source}, line {first.line}, cannot be evolved ({first.rule}): {first.message}"
@@ -219,7 +251,7 @@ def check_genome(genome: Genome, source: str, contract: Contract | None = None) 
         raise WorkspaceError(
             f"{source}, line {first.line}, breaks the contract ({first.rule}): {first.message}"
             f"{more}. A genome has a block of ALL_CAPS knobs, a top-level build_model(), a "
-            "__main__ guard, and imports only torch, the standard library and prepare. "
+            "__main__ guard, and imports only what program.md and the standard library give. "
             "Mend the line and try again."
         )
 
@@ -231,20 +263,20 @@ class _Beginning:
     Attributes:
         task: What it trains.
         genome: Its baseline.
-        program: Text of the manual.
+        manual: What it may do; checked against the rest.
         ruler: Text of ``prepare.py``; None where there is none.
         seeds: Hand-written variants that wait for the engine.
     """
 
     task: Task
     genome: Genome
-    program: bytes
+    manual: Manual
     ruler: bytes | None = None
     seeds: Sequence[Seed] = ()
 
     def files(self, paths: RunPaths) -> dict[Path, bytes]:
         """What the run's folder begins with."""
-        files = {paths.program: self.program}
+        files = {paths.program: self.manual.text.encode()}
         return files if self.ruler is None else {**files, paths.ruler: self.ruler}
 
 
@@ -252,16 +284,21 @@ def _language_model_start(
     config: EvolutionConfig, project: Path | None, report: Report
 ) -> _Beginning:
     profile = load_profile(config.run.profile)
-    genome = _baseline_genome(project, profile)
-    seeds = _first_seeds(project, config, profile, genome, report)
+    manual_path = _project_file(project, "program.md")
+    manual = read_manual(manual_path)
+    genome = _baseline_genome(project, profile, manual)
     source = _project_file(project, "prepare.py")
     ruler = Ruler.load(source)
+    budget = _budget(config, ruler, profile, manual)
+    circumstances = Circumstances(Metric(), budget, genome, config.operators.weights())
+    check_manual(manual, circumstances, source=str(manual_path))
+    seeds = _first_seeds(project, config, profile, genome, manual, report)
     report(f"data of profile {profile.name!r}")
     data = ruler.prepare(profile, data=_data_paths(config.run.data), progress=report)
     return _Beginning(
-        task=LanguageModelTask(profile, ruler, data, config.run.budget),
+        task=LanguageModelTask(profile, ruler, data, budget.amount),
         genome=genome,
-        program=_project_file(project, "program.md").read_bytes(),
+        manual=manual,
         ruler=source.read_bytes(),
         seeds=seeds,
     )
@@ -279,10 +316,13 @@ def _script_start(config: EvolutionConfig, project: Path | None, report: Report)
     report(f"script {config.task.main!r} in {folder}")
     task = ScriptTask.open(config.task, folder)
     genome = task.genome()
-    check_genome(genome, str(folder / genome.entry), task.contract)
-    manual = (project or folder) / "program.md"
-    program = manual.read_bytes() if manual.is_file() else script_manual(task.metric).encode()
-    return _Beginning(task=task, genome=genome, program=program)
+    path = (project or folder) / "program.md"
+    manual = read_manual(path) if path.is_file() else Manual.parse(script_manual(task.metric))
+    check_genome(genome, str(folder / genome.entry), task.contract, manual=manual)
+    weights = config.operators.weights()
+    circumstances = Circumstances(task.metric, task.budget, genome, weights, task.contract)
+    check_manual(manual, circumstances, source=str(path))
+    return _Beginning(task=task, genome=genome, manual=manual)
 
 
 def _reopened_language_model(
@@ -361,7 +401,7 @@ def _project_file(project: Path | None, name: str) -> Path:
     return own if own and own.is_file() else template_path(name)
 
 
-def _baseline_genome(project: Path | None, profile: Profile) -> Genome:
+def _baseline_genome(project: Path | None, profile: Profile, manual: Manual) -> Genome:
     source = _project_file(project, MAIN)
     try:
         text = source.read_text(encoding="utf-8")
@@ -378,7 +418,7 @@ def _baseline_genome(project: Path | None, profile: Profile) -> Genome:
     if text == template_path(MAIN).read_text(encoding="utf-8"):
         text = set_knobs(text, profile.knobs)
     genome = Genome.single(text)
-    check_genome(genome, str(source))
+    check_genome(genome, str(source), manual=manual)
     return genome
 
 
@@ -387,6 +427,7 @@ def _first_seeds(
     config: EvolutionConfig,
     profile: Profile,
     baseline: Genome,
+    manual: Manual,
     report: Report,
 ) -> list[Seed]:
     """The hand-written variants that the run begins with; every one of the folder is checked."""
@@ -398,7 +439,8 @@ def _first_seeds(
         report=report,
     )
     for seed in found:
-        check_genome(baseline.with_main(seed.as_file), seed.source)
+        genome = baseline.with_main(seed.as_file)
+        check_genome(genome, seed.source, manual=manual, baseline=baseline)
     check_distinct(found, baseline)
     seeds = entering(found, trials=config.limits.trials)
     if len(seeds) < len(found):
@@ -418,8 +460,9 @@ def _data_paths(names: Sequence[str]) -> list[Path] | None:
 def _first_rows(paths: RunPaths, name: str, config: EvolutionConfig, beginning: _Beginning) -> None:
     """Repository with the baseline's commit, database with its row; seeds wait for the engine."""
     now = time.time()
-    task, genome = beginning.task, beginning.genome
-    message = commit_message("The baseline", {"Operator": "baseline"})
+    task, genome, manual = beginning.task, beginning.genome, beginning.manual
+    trailers = {"Operator": "baseline", TRAILER: manual.hash[:HASH_DIGITS]}
+    message = commit_message("The baseline", trailers)
     with Branches.create(paths.repository, entry=genome.entry) as branches:
         sha = branches.commit(genome, message=message, at=now)
         branches.anchor(sha, run=name, name=BASELINE_NAME)
@@ -449,8 +492,16 @@ def _first_rows(paths: RunPaths, name: str, config: EvolutionConfig, beginning: 
         store.add_variant(variant)
         store.set_fact(BUDGET, {"kind": task.budget.kind.value, "amount": task.budget.amount})
         store.set_metric(task.metric)
+        keep_manual(store, manual, at=now)
         for seed in beginning.seeds:
             store.add_request("seed", {"text": seed.text, "idea": seed.idea}, at=now)
+
+
+def _budget(config: EvolutionConfig, ruler: Ruler, profile: Profile, manual: Manual) -> Budget:
+    """The settings' budget, the manual's, or else what the run's own ruler gives the profile."""
+    facts = ruler.profile_facts(profile.name)["budget"]
+    kind = BudgetKind(facts["kind"])
+    return Budget(kind, budget_of(manual, kind, config.run.budget, float(facts["amount"])))
 
 
 def _frozen_budget(store: Store, task: Task) -> Budget:

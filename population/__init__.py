@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from population.branches import Branches
+    from population.code_size import code_size
     from population.contract import Contract
     from population.errors import EvolveError
     from population.fitness import Fitness
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         set_knobs,
     )
     from population.lineage import Lineage, LineageError, generation_of
+    from population.manual import Manual, ManualError, ManualLimits, NamedBudget
     from population.merging import Merged, merge_files
     from population.messages import commit_message
     from population.metric import Direction, Metric
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
         RunRecord,
         RunState,
     )
+    from population.rules import frozen_knobs, frozen_mistake, rule_problems
     from population.store import (
         DiskFullError,
         LockedError,
@@ -70,6 +73,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "branches": "Branches",
+    "code_size": "code_size",
     "contract": "Contract",
     "errors": "EvolveError",
     "fitness": "Fitness",
@@ -78,6 +82,7 @@ _HOMES = {
         "literal_value rewritten set_knobs"
     ),
     "lineage": "Lineage LineageError generation_of",
+    "manual": "Manual ManualError ManualLimits NamedBudget",
     "merging": "Merged merge_files",
     "messages": "commit_message",
     "metric": "Direction Metric",
@@ -85,6 +90,7 @@ _HOMES = {
     "paths": "RunNameError RunPaths check_run_name",
     "plumbing": "BranchesError GitMissingError",
     "records": "Call Decision Json LateResult Lease Request RunRecord RunState",
+    "rules": "frozen_knobs frozen_mistake rule_problems",
     "store": "DiskFullError LockedError SchemaError Store StoreError",
     "summary": "Summary read_summary",
     "trial": (
@@ -124,8 +130,12 @@ __all__ = [
     "Lineage",
     "LineageError",
     "LockedError",
+    "Manual",
+    "ManualError",
+    "ManualLimits",
     "Merged",
     "Metric",
+    "NamedBudget",
     "Origin",
     "Outcome",
     "Patch",
@@ -151,15 +161,19 @@ __all__ = [
     "Verdict",
     "canonical_hash",
     "check_run_name",
+    "code_size",
     "commit_message",
     "contract_problems",
     "export_patches",
+    "frozen_knobs",
+    "frozen_mistake",
     "generation_of",
     "knobs",
     "literal_value",
     "merge_files",
     "read_summary",
     "rewritten",
+    "rule_problems",
     "set_knobs",
 ]
 

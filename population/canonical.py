@@ -29,7 +29,7 @@ def normal_form(text: str, companions: Iterable[str] = ()) -> str | None:
     tree = read_tree(text)
     if isinstance(tree, Unreadable):
         return None
-    _drop_docstrings(tree)
+    drop_docstrings(tree)
     if not any(isinstance(n, ast.Name) and n.id in _SELF_AWARE for n in ast.walk(tree)):
         others = [other for other in map(read_tree, companions) if isinstance(other, ast.Module)]
         _Renamer(_names_passed_by_keyword([tree, *others])).visit(tree)
@@ -39,7 +39,8 @@ def normal_form(text: str, companions: Iterable[str] = ()) -> str | None:
         return None
 
 
-def _drop_docstrings(tree: ast.Module) -> None:
+def drop_docstrings(tree: ast.Module) -> None:
+    """Take every docstring out of ``tree``, in place; a body of nothing else becomes ``pass``."""
     for node in ast.walk(tree):
         match node:
             case ast.Constant():
@@ -92,7 +93,7 @@ class _Renamer(ast.NodeTransformer):
             self.visit(outer)
         # What a class binds are attributes: they keep their names, and functions inside the
         # class do not see them.
-        self._within(_Scope({name: name for name in _bindings(node.body)}, True), node.body)
+        self._within(_Scope({name: name for name in bindings(node.body)}, True), node.body)
         return node
 
     def visit_ListComp(self, node: ast.ListComp) -> ast.AST:
@@ -145,7 +146,7 @@ class _Renamer(ast.NodeTransformer):
         body = [node.body] if isinstance(node, ast.Lambda) else node.body
         arguments = _arguments(node.args)
         bound = {argument.arg: self._may_rename(argument.arg) for argument in arguments}
-        for name, may_change in _bindings(body).items():
+        for name, may_change in bindings(body).items():
             bound[name] = may_change and bound.get(name, True)
         self._within(self._new_scope(bound), [*arguments, *body])
         return node
@@ -232,7 +233,7 @@ def _stored_names(nodes: Iterable[ast.AST]) -> Iterator[str]:
             yield node.id
 
 
-def _bindings(body: Iterable[ast.AST]) -> dict[str, bool]:
+def bindings(body: Iterable[ast.AST]) -> dict[str, bool]:
     """Names that ``body`` binds in its own scope, and whether each may be renamed."""
     free: list[str] = []
     fixed: list[str] = []

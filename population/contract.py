@@ -32,16 +32,27 @@ class Contract:
 
     Attributes:
         is_script: True for a script of the user's own: it must be Python, and no more.
+        imports: Modules that may be imported beside the ruler, the genome's own files and the
+            harmless standard library. A name covers what lies below it, but what is forbidden by
+            itself (``torch.distributed``, ``subprocess``, …) only by its own name. None is torch,
+            and for a script everything.
     """
 
     is_script: bool = False
+    imports: tuple[str, ...] | None = None
+
+    @property
+    def allowed_imports(self) -> tuple[str, ...]:
+        """What may be imported, as far as it is said."""
+        return ("torch", RULER) if self.imports is None else self.imports
 
 
 class Problem(NamedTuple):
-    """One breach of the contract.
+    """One breach of the contract, or of a rule of the manual.
 
     Attributes:
-        rule: Its name: ``size parse knobs build_model main_guard imports dataloader evaluation``.
+        rule: Its name: ``size parse knobs build_model main_guard imports dataloader evaluation``,
+            or ``frozen``.
         line: Where in the file, from 1; 0 for the file as a whole.
         message: What was found and what is needed, in one line.
     """
@@ -71,9 +82,9 @@ def file_problems(text: str, genome_modules: Collection[str], contract: Contract
         return Checked(None, [Problem("parse", error.lineno or 0, f"not Python: {error.msg}")])
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
         return Checked(None, [Problem("parse", 0, f"cannot be compiled: {error}")])
-    if contract.is_script:
+    if contract.is_script and contract.imports is None:
         return Checked(tree, [])
-    return Checked(tree, list(_import_problems(tree, genome_modules)))
+    return Checked(tree, list(_import_problems(tree, genome_modules, contract)))
 
 
 def genome_problems(
@@ -105,7 +116,10 @@ def _build_model_problems(main: ast.Module) -> Iterator[Problem]:
         )
 
 
-def _import_problems(tree: ast.Module, genome_modules: Collection[str]) -> Iterator[Problem]:
+def _import_problems(
+    tree: ast.Module, genome_modules: Collection[str], contract: Contract
+) -> Iterator[Problem]:
+    named = ", ".join(dict.fromkeys([*contract.allowed_imports, RULER]))
     for node in ast.walk(tree):
         match node:
             case ast.Import(names=names):
@@ -120,23 +134,31 @@ def _import_problems(tree: ast.Module, genome_modules: Collection[str]) -> Itera
                 continue
             case _:
                 continue
-        refused = next((m for m in modules if not _may_import(m, genome_modules)), None)
+        refused = next((m for m in modules if not _may_import(m, genome_modules, contract)), None)
         if refused is not None:
             yield Problem(
                 "imports",
                 node.lineno,
-                f"imports {refused}: only torch, prepare and the harmless standard library may be",
+                f"imports {refused}: only {named} and the harmless standard library may be",
             )
 
 
-def _may_import(module: str, genome_modules: Collection[str]) -> bool:
+def _may_import(module: str, genome_modules: Collection[str], contract: Contract) -> bool:
     top = module.partition(".")[0]
     if top in (RULER, "__future__") or top in {m.partition(".")[0] for m in genome_modules}:
         return True
-    if top == "torch":
-        return not module.startswith(_FORBIDDEN_TORCH)
+    granted = [name for name in contract.allowed_imports if f"{module}.".startswith(f"{name}.")]
+    if granted:
+        # The longest name counts: `torch` does not grant `torch.distributed`, that name does.
+        return not _is_forbidden(module) or any(_is_forbidden(name) for name in granted)
     is_public = top in sys.stdlib_module_names and not top.startswith("_")
-    return is_public and _FORBIDDEN_STDLIB.fullmatch(top) is None
+    return is_public and not _is_forbidden(module)
+
+
+def _is_forbidden(module: str) -> bool:
+    """True for what is refused unless it is named by itself."""
+    top = module.partition(".")[0]
+    return _FORBIDDEN_STDLIB.fullmatch(top) is not None or module.startswith(_FORBIDDEN_TORCH)
 
 
 def _is_main_guard(statement: ast.stmt) -> bool:

@@ -1,5 +1,8 @@
 """EvolveError: a user's mistake or a refusal. The command line prints it; nothing here does."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class EvolveError(Exception):
     """What was found, what was needed, what to do next, in that order.
@@ -10,3 +13,12 @@ class EvolveError(Exception):
     """
 
     exit_code: int = 2
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The known word most like ``word``, as a question; where none is like it, all there are."""
+    words = list(dict.fromkeys(known))
+    close = difflib.get_close_matches(word, words, n=1)
+    if close:
+        return f"Did you mean {close[0]!r}?"
+    return f"Known are: {', '.join(words[:40])}{', …' if len(words) > 40 else ''}."

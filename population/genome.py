@@ -22,6 +22,7 @@ from population.syntax import Unreadable, read_tree
 
 __all__ = [
     "MAIN",
+    "Contract",
     "Genome",
     "GenomeError",
     "KnobValue",
@@ -185,7 +186,7 @@ def contract_problems(genome: Genome, contract: Contract | None = None) -> list[
     Total over any text. It finds mistakes, not malice: forged scores are the scorer's business.
 
     Args:
-        genome: Which.
+        genome: Any.
         contract: What it must keep; by default that of a language model's ``train.py``.
     """
     contract = contract or Contract()

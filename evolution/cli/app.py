@@ -5,6 +5,7 @@ import typer
 from evolution.cli.checkup import doctor
 from evolution.cli.exporting import export
 from evolution.cli.lineage import lineage
+from evolution.cli.manuals import manual
 from evolution.cli.reading import leaderboard, status
 from evolution.cli.reporting import report
 from evolution.cli.search import resume, run
@@ -36,6 +37,7 @@ app.command(rich_help_panel=_READ)(diff)
 app.command(rich_help_panel=_READ)(lineage)
 app.command(rich_help_panel=_READ)(report)
 app.command(rich_help_panel=_READ)(export)
+app.command(rich_help_panel=_READ)(manual)
 app.command(rich_help_panel=_STEER)(seed)
 
 

@@ -31,7 +31,7 @@ def status(run: RunOption = None, runs: RunsOption = RUNS, as_json: JsonOption =
     paths = find_run(runs, run)
     live = is_live(paths)
     with open_store(paths) as store:
-        found = run_status(store, time.time(), is_live=live)
+        found = run_status(store, time.time(), is_live=live, program=paths.program)
     facts = {**found.as_dict(), "is_live": live}
     answer(facts, as_json, lambda console: console.print(status_view(found, is_live=live)))
 

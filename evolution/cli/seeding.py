@@ -43,6 +43,7 @@ def seed(
       evolve seed wider.py -m "twice the width, half the depth"
       evolve seed fix.py -m "mend the warm-up" --parent g003-011
     """
+    from evolution.manuals import manual_in_force
     from evolution.seeds import fitted, read_file, read_idea
     from evolution.workspace import check_genome, task_contract
     from population import Branches, Store
@@ -56,8 +57,15 @@ def seed(
         baseline = store.run().baseline or ""
         elder = store.variant(parent or baseline)
         before = branches.genome(elder.sha)
-        check_genome(before.with_main(written), str(file), task_contract(store))
-        text = fitted(text, branches.genome(baseline).main, _sizes(store))
+        start = branches.genome(baseline)
+        check_genome(
+            before.with_main(written),
+            str(file),
+            task_contract(store),
+            manual=manual_in_force(store),
+            baseline=start,
+        )
+        text = fitted(text, start.main, _sizes(store))
         genome = before.with_main(text)
         _check_new(store, genome, file)
         payload = {"text": text, "idea": line, "parent": elder.sha}

@@ -19,6 +19,7 @@ from evolution.cli.text import (
     verdict_lines,
     with_unit,
 )
+from evolution.manuals import HASH_DIGITS, ManualStanding
 from evolution.status import RunningTrial, RunStatus, Standing
 from population import Metric, Purpose, RunState, TrialStatus
 
@@ -63,6 +64,8 @@ def status_lines(status: RunStatus, *, is_live: bool = True) -> list[tuple[str, 
         sigma = f"σ {with_unit(spread, status.metric)} from seed to seed"
         lines.append(("noise", Text(sigma)))
     lines += [("trials", _trials(status)), ("time", Text(time_words(status)))]
+    if status.manual is not None:
+        lines.append(("manual", _manual(status.manual)))
     if status.verdict is not None:
         name = status.champion.name if status.champion is not None else None
         if status.champion is not None and status.verdict.champion != status.champion.sha:
@@ -71,6 +74,15 @@ def status_lines(status: RunStatus, *, is_live: bool = True) -> list[tuple[str, 
             ("verdict", Text("\n".join(verdict_lines(status.verdict, name, status.metric))))
         )
     return lines
+
+
+def _manual(manual: ManualStanding) -> Text:
+    """Its file and its hash; and what is wrong with an edit that is not in force."""
+    path = f"{clean(manual.path)}  " if manual.path is not None else ""
+    words = Text(f"{path}{manual.hash[:HASH_DIGITS]}")
+    if manual.problem is not None:
+        words.append(f"\nthe edit is not in force: {clean(manual.problem)}", style="yellow")
+    return words
 
 
 def state_words(status: RunStatus, is_live: bool) -> str:

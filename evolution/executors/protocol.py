@@ -1,10 +1,18 @@
 """The executor protocol: jobs in, events out. The engine never waits inside it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from population import Calibration, Conditions, CurvePoint, Genome, Outcome, Snapshot
+from population import (
+    Calibration,
+    Conditions,
+    CurvePoint,
+    Genome,
+    ManualLimits,
+    Outcome,
+    Snapshot,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +29,7 @@ class Job:
             (a verdict run at equal tokens, or a ``cpu`` budget whose price is known).
         calibrate: True to measure the genome's cost first; a ``cpu`` budget then buys tokens.
         known_calibrations: Earlier calibrations of this genome on this device class, to pool.
+        limits: On parameters and memory, beside those of the machine.
     """
 
     trial_id: int
@@ -31,6 +40,7 @@ class Job:
     token_budget: int | None = None
     calibrate: bool = False
     known_calibrations: tuple[Calibration, ...] = ()
+    limits: ManualLimits = field(default_factory=ManualLimits)
 
 
 @dataclass(frozen=True, slots=True)

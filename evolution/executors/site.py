@@ -210,6 +210,8 @@ def job_spec(
         finish_seconds=limits.finish_seconds,
         evaluation_cpu_seconds=limits.evaluation_cpu_seconds + 0.1 * _seconds(job),
         log=log,
+        parameters_millions=job.limits.parameters_millions,
+        manual_memory_mb=job.limits.memory_mb,
     )
 
 

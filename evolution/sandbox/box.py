@@ -7,7 +7,7 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from evolution.sandbox.autopsy import classify, oom_kill_count
@@ -31,6 +31,13 @@ class TrialOverError(Exception):
         super().__init__(message)
         self.kind = kind
         self.message = message
+
+
+class RejectedError(TrialOverError):
+    """The genome breaks a rule of the manual that only its running model can show."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("contract", message)
 
 
 class Box:
@@ -66,6 +73,7 @@ class Box:
         who: str,
         conditions: Mapping[str, object],
         *,
+        command: Sequence[str] | None = None,
         listener: Callable[[bytes], None] | None = None,
     ) -> Trainer:
         """Start ``genome`` or ``baseline`` in a folder of its own.
@@ -73,6 +81,7 @@ class Box:
         Args:
             who: Which of the two.
             conditions: Beside those of the spec.
+            command: How; by default the spec's, which trains.
             listener: Hears everything that it prints.
         """
         name = f"{who}-{conditions['mode']}"
@@ -82,7 +91,7 @@ class Box:
             name=name,
             folder=folder,
             files=self._files[who],
-            command=self.spec.command,
+            command=command or self.spec.command,
             environment={**self.spec.environment, **home},
             conditions={**self.spec.conditions, **conditions},
             cpu=self.spec.cpu,
@@ -209,4 +218,13 @@ class Box:
         if limit is not None and resident > limit:
             raise TrialOverError(
                 "out_of_memory", f"{resident:.0f} MB resident, {limit:.0f} MB are allowed"
+            )
+        # A calibration holds a trainer of the baseline beside the genome's.
+        trainer_count = sum(trainer.exit_code is None for trainer in self._trainers)
+        allowed = self.spec.manual_memory_mb
+        if allowed is not None and resident > allowed * max(1, trainer_count):
+            raise TrialOverError(
+                "out_of_memory",
+                f"limits.memory_mb of program.md: {resident:.0f} MB resident in {trainer_count} "
+                f"trainer(s), {allowed:.0f} MB are allowed to each",
             )

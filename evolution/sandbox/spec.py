@@ -58,6 +58,9 @@ class Spec:
         evaluation_cpu_seconds: CPU-seconds beside training that the cap leaves to snapshots and
             evaluation of the baseline; a dearer genome gets more in proportion.
         memory_mb: Resident memory of the tree that ends the trial; None for no limit.
+        parameters_millions: Parameters that the manual allows the model at home depth; they are
+            counted before anything trains. None counts nothing.
+        manual_memory_mb: Resident memory that the manual allows a trainer; None for no limit.
         log: Where the head and tail of what the trainer printed are kept; None for nowhere.
         script: What makes this a run of the user's own script; None for the built-in task.
     """
@@ -83,6 +86,8 @@ class Spec:
     finish_seconds: float = 10.0
     evaluation_cpu_seconds: float = 10.0
     memory_mb: float | None = None
+    parameters_millions: float | None = None
+    manual_memory_mb: float | None = None
     log: str | None = None
     script: ScriptSpec | None = None
 

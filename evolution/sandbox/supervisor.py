@@ -13,17 +13,18 @@ import sys
 import time
 
 from evolution.calibration import Price, granted_tokens, pooled_ratio
-from evolution.sandbox.box import Box, TrialOverError
+from evolution.sandbox.box import Box, RejectedError, TrialOverError
 from evolution.sandbox.link import Link, ParentGoneError, StopRequestedError
 from evolution.sandbox.process_tree import ProcessTree, become_subreaper
 from evolution.sandbox.script_run import ScriptRun
 from evolution.sandbox.spec import Result, Spec
 from evolution.sandbox.training import Expectation, Training
 from evolution.sandbox.turns import price_genome
+from evolution.sandbox.weighing import check_parameters
 
 
 def supervise(link: Link, selector: selectors.BaseSelector, spec: Spec) -> Result:
-    """Run one attempt from calibration to result; no process and no file of it stays.
+    """Run one attempt from its first process to its result; no process and no file of it stays.
 
     Raises:
         ParentGoneError: The executor died: the result interests nobody.
@@ -33,6 +34,9 @@ def supervise(link: Link, selector: selectors.BaseSelector, spec: Spec) -> Resul
     try:
         _run_stages(box, result)
         result.status = "complete"
+    except RejectedError as over:
+        result.status = "rejected"
+        result.failure_kind, result.failure_message = over.kind, over.message
     except TrialOverError as over:
         result.status = "timed_out" if over.kind == "time_out" else "crashed"
         result.failure_kind, result.failure_message = over.kind, over.message
@@ -53,6 +57,8 @@ def _run_stages(box: Box, result: Result) -> None:
         ScriptRun(box, result, spec.script).run()
         return
     box.check_ruler()
+    if spec.parameters_millions is not None:
+        check_parameters(box, spec.parameters_millions)
     if spec.calibrate:
         measured = price_genome(box)
         result.price = [measured.genome_seconds, measured.baseline_seconds, measured.pair_count]

@@ -4,7 +4,16 @@ from hypothesis import strategies as st
 
 from agents import KnobEdit, Proposal, Refusal, StructureEdit
 from agents.knob_moves import divisibility_breaks
-from population import Genome, Origin, canonical_hash, contract_problems, knobs, set_knobs
+from population import (
+    Genome,
+    Manual,
+    Origin,
+    canonical_hash,
+    contract_problems,
+    knobs,
+    rule_problems,
+    set_knobs,
+)
 from tests.agents.parents import TRAIN, a_context
 
 OPERATORS = [KnobEdit(), StructureEdit()]
@@ -78,3 +87,24 @@ def test_a_knob_that_would_leave_all_numbers_is_not_moved():
     text = TRAIN.replace("MATRIX_LR = 0.04", "MATRIX_LR = 1.7e308")
     for rng_seed in range(8):
         assert isinstance(KnobEdit().propose(a_context(text, rng_seed=rng_seed)), Proposal)
+
+
+def test_knobs_that_are_frozen_are_never_drawn():
+    free = {"MATRIX_LR", "WARMDOWN"}
+    manual = Manual(frozen=tuple(set(knobs(TRAIN)) - free))
+    for rng_seed in range(20):
+        proposal = KnobEdit().propose(a_context(rng_seed=rng_seed, manual=manual))
+        assert set(proposal.trailers["Knob"].split(", ")) <= free
+
+
+def test_a_genome_whose_knobs_are_all_frozen_is_refused_at_once():
+    refusal = KnobEdit().propose(a_context(manual=Manual(frozen=("train.py",))))
+    assert "every knob is frozen" in refusal.reason
+
+
+def test_structural_edits_leave_frozen_code_alone():
+    manual = Manual(frozen=("Attention", "MLP", "Block"))
+    baseline = Genome.single(TRAIN)
+    for rng_seed in range(4):
+        proposal = StructureEdit().propose(a_context(rng_seed=rng_seed, manual=manual))
+        assert rule_problems(manual, proposal.genome, baseline) == []

@@ -1,7 +1,7 @@
 import pytest
 
 from agents import Mutator, Proposal, Refusal, Reply, ScriptedModel, Usage
-from population import Fitness, Genome, Origin, canonical_hash, knobs
+from population import Fitness, Genome, Manual, Origin, canonical_hash, knobs
 from tests.agents.parents import TRAIN, a_context, a_parent
 
 GOOD = """HYPOTHESIS: a wider MLP stores more
@@ -33,7 +33,10 @@ def test_the_prompt_holds_what_the_author_needs():
     model = ScriptedModel([GOOD])
     parent = a_parent(fitness=Fitness(1.56543, 0.0021, 3))
     context = a_context(
-        parents=[parent], program="Aim high.", history=["knob: DEPTH 2 → 3 | worse"], sigma=0.003
+        parents=[parent],
+        manual=Manual("Aim high."),
+        history=["knob: DEPTH 2 → 3 | worse"],
+        sigma=0.003,
     )
     Mutator(model).propose(context)
     (prompt,) = model.prompts
@@ -60,6 +63,14 @@ def test_an_author_may_correct_itself_once(reply, told):
     assert isinstance(proposal, Proposal)
     assert told in model.prompts[1]
     assert model.prompts[1].startswith(model.prompts[0])
+
+
+def test_an_author_that_breaks_a_rule_of_the_manual_is_told_which():
+    model = ScriptedModel([GOOD, GOOD.replace("MLP_RATIO", "HEAD_DIM").replace("= 4 ", "= 64 ")])
+    context = a_context(manual=Manual(frozen=("MLP_RATIO",)))
+    Mutator(model).propose(context)
+    assert "breaks program.md: frozen (line" in model.prompts[1]
+    assert "MLP_RATIO is frozen: keep it as the baseline has it" in model.prompts[1]
 
 
 def test_the_second_bad_reply_is_a_refusal():

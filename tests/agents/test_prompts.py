@@ -15,7 +15,7 @@ from agents.prompts import (
     shown_sigma,
     standing,
 )
-from population import Fitness, Genome
+from population import Fitness, Genome, Manual
 from tests.agents.parents import a_context
 
 
@@ -91,9 +91,9 @@ def test_every_file_of_a_genome_is_shown():
 
 
 def test_standing_instructions_depend_on_the_run_alone():
-    one = standing("mutator", a_context(program="Be brave.", rng_seed=1))
+    one = standing("mutator", a_context(manual=Manual("Be brave."), rng_seed=1))
     other = standing(
-        "mutator", a_context("A = 1\n", program="Be brave.", history=["x"], rng_seed=2)
+        "mutator", a_context("A = 1\n", manual=Manual("Be brave."), history=["x"], rng_seed=2)
     )
     assert one == other
     assert "Be brave." in one

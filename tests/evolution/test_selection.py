@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolution.selection import HallOfFame, survivors, tournament
+from evolution.selection import HallOfFame, breeding_values, survivors, tournament
 from population import Fitness
 
 
@@ -112,3 +112,24 @@ def test_an_empty_hall_of_fame_has_no_members():
     hall = HallOfFame(3)
     hall.update(field_of(None))
     assert hall.best() == []
+
+
+def test_of_two_equal_variants_the_shorter_breeds_more():
+    equal = {"long": Fitness(1.5, 0.003, 1), "short": Fitness(1.5, 0.003, 1)}
+    sizes = {"long": 10_000, "short": 9_000}
+    values = breeding_values(equal, sizes, home_size=10_000, worth=0.1 * 0.003)
+    field = survivors(list(values.items()), 16)
+    assert [sha for sha, _ in field] == ["short", "long"]
+    winners = tournament(field, 2, count=400, rng=np.random.default_rng(0))
+    assert winners.count("short") > 2 * winners.count("long")
+
+
+@given(st.floats(0.5, 3), st.floats(0, 0.1), st.integers(1, 10**6))
+def test_a_tenth_less_code_is_worth_what_the_manual_says(mean, worth, home_size):
+    before = {"a": Fitness(mean, 0.003, 2), "b": Fitness(None, 0.0, 0)}
+    sizes = {"a": 0.9 * home_size, "b": home_size}
+    values = breeding_values(before, sizes, home_size=home_size, worth=worth)
+    assert set(values) == {"a"}
+    assert values["a"].mean == pytest.approx(mean - worth)
+    assert (values["a"].sd, values["a"].trial_count) == (0.003, 2)
+    assert before["a"].mean == mean

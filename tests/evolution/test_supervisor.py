@@ -229,6 +229,61 @@ def test_memory_is_reported_and_limited(supervise):
     assert (result.status, result.failure_kind) == ("crashed", "out_of_memory")
 
 
+def test_a_manuals_memory_limit_ends_the_trial_by_its_name(supervise):
+    text = "import prepare, time\nprepare.batch()\nkept = b'x' * 300_000_000\ntime.sleep(600)\n"
+    result, _ = supervise(text, manual_memory_mb=200.0).finish()
+    assert (result.status, result.failure_kind) == ("crashed", "out_of_memory")
+    assert result.failure_message.startswith("limits.memory_mb of program.md: ")
+
+
+#: A model without torch: all that counting asks of one.
+MODEL = """
+class Weight:
+    def numel(self):
+        return {count}
+
+
+class Model:
+    def parameters(self):
+        return [Weight(), Weight()]
+
+
+def build_model():
+    return Model()
+
+
+if __name__ == "__main__":
+    {training}
+"""
+
+
+def a_model(count):
+    training = "".join(line + "\n    " for line in GOOD.strip().splitlines())
+    return MODEL.format(count=count, training=training)
+
+
+def test_a_model_within_its_parameters_is_trained(supervise):
+    result, _ = supervise(a_model(500_000), parameters_millions=1.0).finish()
+    assert (result.status, result.val_bpb) == ("complete", 1.5)
+
+
+def test_a_model_with_too_many_parameters_is_rejected_before_it_trains(supervise):
+    result, events = supervise(a_model(500_001), parameters_millions=1.0).finish()
+    assert (result.status, result.failure_kind) == ("rejected", "contract")
+    assert result.failure_message == (
+        "limits.parameters_millions of program.md: the model has 1.000 million parameters, "
+        "1 million are allowed"
+    )
+    assert (events, result.train_tokens, result.val_bpb) == ([], 0, None)
+
+
+def test_a_model_that_cannot_be_built_fails_as_it_would_in_training(supervise):
+    text = "import prepare\ndef build_model():\n    raise ValueError('shapes differ')\n"
+    result, _ = supervise(text, parameters_millions=1.0).finish()
+    assert (result.status, result.failure_kind) == ("crashed", "error")
+    assert "shapes differ" in result.failure_message
+
+
 def test_the_cpu_time_of_children_is_counted(supervise):
     text = """
 import os, prepare
