@@ -49,7 +49,7 @@ GRAD_ACCUM = 1  # forward passes to one optimizer step
 
 # the optimizer
 EMBEDDING_LR = 0.6  # AdamW, token and value embeddings; at width 768
-UNEMBEDDING_LR = 0.004  # AdamW, unembedding; at width 768
+UNEMBEDDING_LR = 0.016  # AdamW, unembedding; at width 768
 MATRIX_LR = 0.04  # Muon
 SCALAR_LR = 0.5  # AdamW, the weights of residual stream and embedding
 ADAM_BETA1 = 0.8  # decay of AdamW's mean gradient
