@@ -122,7 +122,7 @@ def operators_table(views: Views) -> Table:
                 "failed",
                 "better than parent",
                 f"best gain over parent ({scale.gain_unit})",
-                f"in the champion ({scale.gain_unit})",
+                f"edits in the champion ({scale.gain_unit})",
                 "CPU-hours",
             )
         ),
@@ -134,7 +134,7 @@ def operators_table(views: Views) -> Table:
                 *(str(row[key]) for key in ("proposed", "scored", "stopped_early", "failed")),
                 str(row["better"]),
                 _number(row["best_gain"] * scale.gain_factor, "+.1f"),
-                f"{row['descent_gain'] * scale.gain_factor:+.1f} in {row['descent_count']} edits"
+                f"{row['descent_count']} ({row['descent_gain'] * scale.gain_factor:+.1f})"
                 if row["descent_count"]
                 else "—",
                 f"{row['cpu_hours']:.2f}",
@@ -179,7 +179,7 @@ def spending_table(views: Views) -> Table:
                 str(row["trials"]),
                 f"{row['device_hours']:.3f}",
                 f"{row['cpu_hours']:.3f}",
-                f"{row['share']:.0%}",
+                f"{row['share']:.1%}",
             )
         )
         for row in records(views.spending)

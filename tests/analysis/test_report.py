@@ -207,3 +207,9 @@ def test_the_same_run_read_at_the_same_moment_gives_the_same_file(tmp_path: Path
     paths = a_small_run(tmp_path)
     texts = [report_of(paths, tmp_path / f"{n}.html")[1] for n in range(2)]
     assert texts[0] == texts[1]
+
+
+def test_the_diff_of_the_champion_stands_line_by_line(page: tuple[Page, str]):
+    lines = page[0].text.partition("The champion's change")[2].splitlines()
+    assert "-LEARNING_RATE = 3e-3" in lines
+    assert "+LEARNING_RATE = 5e-3" in lines
