@@ -70,7 +70,7 @@ def test_files_data_and_frozen_names_are_found(tmp_path: Path):
     made = draft(source, tmp_path, Wishes(script="fit.py"))
     task = tomllib.loads(made.files["evolve.toml"])["task"]
     assert task["files"] == ["fit.py", "model.py", "layers.py"]
-    assert task["data"] == ["metrics.py", "t.csv"]
+    assert sorted(task["data"]) == ["metrics.py", "t.csv"]
     assert task["folder"] == "it"
     assert "frozen: [N_TEST]" in made.files["program.md"]
     EvolutionConfig.from_mapping(tomllib.loads(made.files["evolve.toml"]))
