@@ -70,7 +70,18 @@ METRIC = "metric"
 _SNAPSHOT = "snapshot"
 _TIME = "datetime64[us, UTC]"
 _SCORES = frozenset({"fitness", "val_bpb", "last_snapshot", METRIC})
-_GAINS = frozenset({"expected_gain", "fitness_sd", "gain", "gain_sd", "low", "high"})
+_GAINS = frozenset(
+    {
+        "expected_gain",
+        "fitness_sd",
+        "gain",
+        "gain_sd",
+        "parent_gain",
+        "parent_gain_sd",
+        "low",
+        "high",
+    }
+)
 _UNITS = {"hours": "h", "budget_amount": "s or tokens", "value": "as reported"}
 _ENDINGS = {"_seconds": "s", "_mb": "MB", "_tokens": "tokens", "_hours": "h", "_usd": "USD"}
 _ARROW: Mapping[str, pa.DataType] = {

@@ -99,7 +99,7 @@ def test_knobs_that_are_frozen_are_never_drawn():
 
 def test_a_genome_whose_knobs_are_all_frozen_is_refused_at_once():
     refusal = KnobEdit().propose(a_context(manual=Manual(frozen=("train.py",))))
-    assert "every knob is frozen" in refusal.reason
+    assert "every knob of train.py is frozen" in refusal.reason
 
 
 def test_structural_edits_leave_frozen_code_alone():

@@ -75,9 +75,10 @@ def test_of_several_values_the_last_counts_where_it_is_asked_for():
 @given(st.binary(), st.integers(1, 50))
 def test_reading_is_total_over_any_bytes(data: bytes, cut: int):
     try:
-        assert math.isfinite(read(data, r"(\S+)", cut=cut))
-    except MetricError as error:
-        assert error.message
+        value = read(data, r"(\S+)", cut=cut)
+    except MetricError:
+        return
+    assert math.isfinite(value)
 
 
 def test_an_endless_line_takes_no_memory():
