@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from population import Branches, Purpose, RunPaths, Store, TrialStatus
+from population import Branches, Purpose, RunPaths, RunState, Store, TrialStatus
 from tests.evolution.cli.conftest import Evolve, evolve
 
 __all__ = ["evolve"]
@@ -200,3 +200,24 @@ def test_the_commands_of_the_guide_work(theirs: Path, evolve: Evolve):
         if words[0] == "init":
             text = Path("evolve.toml").read_text()
             Path("evolve.toml").write_text(text[: text.index("[limits]")] + QUICK)
+
+
+def test_a_seed_replaces_the_entry_and_keeps_the_other_files(theirs: Path, evolve: Evolve):
+    begin(evolve, theirs)
+    assert evolve("run", "--name", "own", "--dry-run").code == 0
+    paths = RunPaths(Path("runs/own"))
+    with Store.open(paths.database) as store:
+        store.update_run(state=RunState.PAUSED)
+    Path("broken.py").write_text("rate = (\n")
+    said = evolve("seed", "broken.py", "-m", "half a line")
+    assert said.code == 2
+    assert "A genome is Python that compiles" in said.err
+    Path("new.py").write_text(FIT.replace("0.05", "0.3"))
+    assert evolve("seed", "new.py", "-m", "a higher rate").code == 0
+    assert evolve("resume").code == 0
+    with Store.open(paths.database, read_only=True) as store:
+        seed = next(v for v in store.variants() if v.operator == "seed")
+    with Branches.open(paths.repository) as branches:
+        genome = branches.genome(seed.sha)
+    assert genome.files["model.py"] == MODEL
+    assert "rate = 0.3" in genome.main

@@ -506,3 +506,11 @@ def test_a_full_disk_is_said_to_be_full_and_goes_on_once_there_is_room(tmp_path)
             assert branches.verify(second)
     finally:
         subprocess.run(["umount", str(place)], check=True)
+
+
+def test_the_entry_of_a_run_is_kept_with_its_repository(tmp_path):
+    genome = Genome({"my fit.py": "A = 1\n", "m.py": "B = 2\n"}, "my fit.py")
+    with Branches.create(tmp_path / "r.git", entry="my fit.py") as branches:
+        sha = branches.commit(genome, message="m", at=1.0)
+    with Branches.open(tmp_path / "r.git") as branches:
+        assert branches.genome(sha) == genome

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from population.contract import Contract
 from population.genome import (
     Genome,
     GenomeError,
@@ -434,3 +435,23 @@ def test_a_genome_may_import_its_own_files_and_they_are_linted_too():
     (problem,) = contract_problems(Genome({"train.py": main, "layers.py": "import socket\n"}))
     assert problem.rule == "imports"
     assert problem.message.startswith("layers.py: ")
+
+
+def test_a_genome_has_the_entry_it_names_and_keeps_it():
+    genome = Genome({"fit.py": "A = 1\n", "b/model.py": "B = 2\n", "notes.txt": "x"}, "fit.py")
+    assert genome.main == "A = 1\n"
+    assert genome.sources == ["b/model.py", "fit.py"]
+    assert genome.with_main("A = 3\n").files["fit.py"] == "A = 3\n"
+    assert genome.with_file("b/model.py", "B = 4\n").entry == "fit.py"
+    assert pickle.loads(pickle.dumps(genome)) == genome
+    with pytest.raises(GenomeError, match=r"needs other\.py"):
+        Genome({"fit.py": ""}, "other.py")
+
+
+def test_a_script_must_compile_and_no_more():
+    script = Contract(is_script=True)
+    genome = Genome({"fit.py": "import numpy, socket\nx = 1\n", "m.py": "y = 2\n"}, "fit.py")
+    assert contract_problems(genome, script) == []
+    assert contract_problems(genome)
+    (problem,) = contract_problems(genome.with_file("m.py", "y = (\n"), script)
+    assert (problem.rule, problem.message[:5]) == ("parse", "m.py:")
