@@ -131,7 +131,7 @@ def create_run(
     stem = config.task.title if is_script else load_profile(config.run.profile).name
     name = _usable_name(runs, name, stem)
     _check_disk(runs)
-    start = _script_start if is_script else _language_model_start
+    start = begin_script if is_script else _begin_language_model
     beginning = start(config, project, report)
 
     runs.mkdir(parents=True, exist_ok=True)
@@ -257,7 +257,7 @@ def check_genome(
 
 
 @dataclass(frozen=True, slots=True)
-class _Beginning:
+class Beginning:
     """What a run starts from.
 
     Attributes:
@@ -280,9 +280,9 @@ class _Beginning:
         return files if self.ruler is None else {**files, paths.ruler: self.ruler}
 
 
-def _language_model_start(
+def _begin_language_model(
     config: EvolutionConfig, project: Path | None, report: Report
-) -> _Beginning:
+) -> Beginning:
     profile = load_profile(config.run.profile)
     manual_path = _project_file(project, "program.md")
     manual = read_manual(manual_path)
@@ -295,7 +295,7 @@ def _language_model_start(
     seeds = _first_seeds(project, config, profile, genome, manual, report)
     report(f"data of profile {profile.name!r}")
     data = ruler.prepare(profile, data=_data_paths(config.run.data), progress=report)
-    return _Beginning(
+    return Beginning(
         task=LanguageModelTask(profile, ruler, data, budget.amount),
         genome=genome,
         manual=manual,
@@ -311,7 +311,15 @@ def _placed(config: EvolutionConfig, project: Path | None) -> EvolutionConfig:
     return config.model_copy(update={"task": task})
 
 
-def _script_start(config: EvolutionConfig, project: Path | None, report: Report) -> _Beginning:
+def begin_script(
+    config: EvolutionConfig, project: Path | None, report: Report = _silent
+) -> Beginning:
+    """What a run of the user's own script starts from; all of it checked.
+
+    Raises:
+        WorkspaceError, population.ManualError, evolution.script_task.TaskError: In three parts.
+    """
+    config = _placed(config, project)
     folder = Path(config.task.folder)
     report(f"script {config.task.main!r} in {folder}")
     task = ScriptTask.open(config.task, folder)
@@ -322,7 +330,7 @@ def _script_start(config: EvolutionConfig, project: Path | None, report: Report)
     weights = config.operators.weights()
     circumstances = Circumstances(task.metric, task.budget, genome, weights, task.contract)
     check_manual(manual, circumstances, source=str(path))
-    return _Beginning(task=task, genome=genome, manual=manual)
+    return Beginning(task=task, genome=genome, manual=manual)
 
 
 def _reopened_language_model(
@@ -457,7 +465,7 @@ def _data_paths(names: Sequence[str]) -> list[Path] | None:
     return [Path(name).expanduser().resolve() for name in names] or None
 
 
-def _first_rows(paths: RunPaths, name: str, config: EvolutionConfig, beginning: _Beginning) -> None:
+def _first_rows(paths: RunPaths, name: str, config: EvolutionConfig, beginning: Beginning) -> None:
     """Repository with the baseline's commit, database with its row; seeds wait for the engine."""
     now = time.time()
     task, genome, manual = beginning.task, beginning.genome, beginning.manual

@@ -142,7 +142,8 @@ def _label(
 ) -> "Text":
     from rich.text import Text
 
-    from evolution.cli.text import INTERVAL, clean, one_line, plus_minus
+    from analysis.scale import INTERVAL
+    from evolution.cli.text import clean, one_line, plus_minus
 
     others = [names[p] for p in variant.parents if p != parent and p in names]
     label = Text(clean(variant.name), no_wrap=True, overflow="ellipsis")

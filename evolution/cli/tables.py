@@ -7,8 +7,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from analysis.scale import INTERVAL
 from evolution.cli.text import (
-    INTERVAL,
     clean,
     duration,
     gain_unit,

@@ -1,12 +1,9 @@
 """Numbers and names as words. Pure; what genomes wrote is made safe for a terminal here."""
 
-import math
 import re
 
+from analysis.scale import INTERVAL, decimals
 from population import Metric, Ruling, RungVerdict, Scoring, Verdict
-
-#: Standard deviations on each side of a 95 % interval.
-INTERVAL = 1.96
 
 # Whole commands to a terminal first, then what is left of control characters, and the marks that
 # turn the direction of text around.
@@ -49,15 +46,6 @@ def number(value: float) -> str:
 
 def _is_extreme(value: float) -> bool:
     return not (value == 0 or 0.005 <= abs(value) < 1e7)
-
-
-def decimals(error: float) -> int:
-    """Decimal places at which an error shows one digit, or two if the first is a 1."""
-    if not (math.isfinite(error) and error > 0):
-        return 4
-    exponent = math.floor(math.log10(error))
-    first = error / 10**exponent
-    return max(0, min(6, -exponent + (1 if first < 1.95 else 0)))
 
 
 def score(mean: float, sd: float, scoring: Scoring, metric: Metric) -> str:

@@ -129,7 +129,8 @@ def _print_variant(
     from rich.table import Table
     from rich.text import Text
 
-    from evolution.cli.text import INTERVAL, clean, gain_unit, one_line, plus_minus, with_unit
+    from analysis.scale import INTERVAL
+    from evolution.cli.text import clean, gain_unit, one_line, plus_minus, with_unit
 
     believed = "unscored"
     if fitness is not None and fitness.mean is not None:

@@ -1,15 +1,14 @@
 """What `evolve run` would do here, and how long it would take: an estimate with its basis."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from evolution.config import EvolutionConfig
 from evolution.doctor.finding import Finding, Level
 from evolution.doctor.project import Project
 from evolution.doctor.torch_probe import REFERENCE_DATE, REFERENCE_RATE, TorchProbe
-from evolution.profiles import Profile
 from evolution.status import DRY_RUN
 from population import Budget, BudgetKind, EvolveError, Purpose, RunPaths, Store, TrialStatus
 
@@ -31,23 +30,24 @@ def plan_finding(
 ) -> Finding:
     """The plan of a run with the project's settings; the project must be whole."""
     assert project.config is not None
-    assert project.profile is not None
-    config, profile = project.config, project.profile
-    budget = Budget(profile.budget.kind, config.run.budget or profile.budget.amount)
+    assert project.title is not None
+    assert project.budget is not None
+    config, title, budget = project.config, project.title, project.budget
+    kind = "script" if config.task.is_script else "profile"
     on_gpu = budget.kind is BudgetKind.WALL and bool(gpus)
     workers = config.worker_count(len(gpus) if on_gpu else 0)
     if on_gpu:
         workers = min(workers, len(gpus))
-    pace = _pace(runs, profile, budget, probe)
+    pace = _pace(runs, config, budget, probe)
     seconds = _run_seconds(config, pace.seconds, workers)
     device = gpus[0] if on_gpu else "cpu"
     amount = f"{budget.amount:g} {'tokens' if budget.kind is BudgetKind.TOKENS else 's'}"
     words = (
-        f"profile {profile.name}, {budget.kind} budget of {amount}, {_limits(config)}, "
+        f"{kind} {title}, {budget.kind} budget of {amount}, {_limits(config)}, "
         f"{workers} at once on {device}: about {_words(seconds)} ({pace.basis})"
     )
     facts = {
-        "profile": profile.name,
+        kind: title,
         "budget": {"kind": str(budget.kind), "amount": budget.amount},
         "limits": config.limits.model_dump(),
         "workers": workers,
@@ -56,16 +56,18 @@ def plan_finding(
         "run_seconds": round(seconds),
         "basis": pace.basis,
     }
-    if budget.kind is BudgetKind.WALL and not gpus:
+    if budget.kind is BudgetKind.WALL and not gpus and not config.task.is_script:
         remedy = "This profile is meant for a GPU: take `--profile cpu` on processor cores."
         return Finding("evolve run", Level.WARNING, words, remedy, facts)
     return Finding("evolve run", Level.OK, words, facts=facts)
 
 
-def _pace(runs: Path, profile: Profile, budget: Budget, probe: TorchProbe | None) -> _Pace:
-    earlier = _earlier(runs, profile, budget)
+def _pace(runs: Path, config: EvolutionConfig, budget: Budget, probe: TorchProbe | None) -> _Pace:
+    earlier = _earlier(runs, config, budget)
     if earlier is not None:
         return earlier
+    if config.task.is_script:
+        return _Pace(budget.amount, "at most: every trial to its limit")
     rate = probe.rate if probe is not None else None
     slower = REFERENCE_RATE / rate if rate else 1.0
     overhead = _OVERHEAD_SECONDS[budget.kind] * slower
@@ -77,14 +79,14 @@ def _pace(runs: Path, profile: Profile, budget: Budget, probe: TorchProbe | None
     return _Pace(training + overhead, basis)
 
 
-def _earlier(runs: Path, profile: Profile, budget: Budget) -> _Pace | None:
-    """The pace of the newest run here with the same profile and budget."""
+def _earlier(runs: Path, config: EvolutionConfig, budget: Budget) -> _Pace | None:
+    """The pace of the newest run here with the same profile or script, and budget."""
     found = (folder / "run.db" for folder in runs.iterdir()) if runs.is_dir() else ()
     databases = [file for file in found if file.is_file()]
     for file in sorted(databases, key=lambda f: f.stat().st_mtime, reverse=True):
         paths = RunPaths(file.parent)
         try:
-            seconds = _trial_seconds(paths, profile, budget)
+            seconds = _trial_seconds(paths, config, budget)
         except EvolveError:  # of another version, or damaged: no run to learn from
             continue
         if len(seconds) >= 3:
@@ -93,12 +95,12 @@ def _earlier(runs: Path, profile: Profile, budget: Budget) -> _Pace | None:
     return None
 
 
-def _trial_seconds(paths: RunPaths, profile: Profile, budget: Budget) -> list[float]:
+def _trial_seconds(paths: RunPaths, config: EvolutionConfig, budget: Budget) -> list[float]:
     with Store.open(paths.database, read_only=True) as store:
-        fact, section = store.fact("budget"), store.run().settings.get("run")
-        same_profile = isinstance(section, dict) and section.get("profile") == profile.name
+        fact, ran = store.fact("budget"), store.run().settings
+        same_task = _task_of(ran) == _task_of(config.model_dump(mode="json"))
         same_budget = fact == {"kind": budget.kind.value, "amount": budget.amount}
-        if store.fact(DRY_RUN) or not (same_profile and same_budget):
+        if store.fact(DRY_RUN) or not (same_task and same_budget):
             return []
         return [
             trial.outcome.total_seconds
@@ -107,6 +109,14 @@ def _trial_seconds(paths: RunPaths, profile: Profile, budget: Budget) -> list[fl
             and trial.status is TrialStatus.COMPLETE
             and trial.purpose is not Purpose.VERDICT
         ]
+
+
+def _task_of(settings: Mapping[str, Any]) -> tuple[object, object]:
+    """What a run's settings let it train: a script's files and command, or a profile."""
+    task, run = settings.get("task") or {}, settings.get("run") or {}
+    if task.get("files"):
+        return task["files"], task.get("command")
+    return None, run.get("profile")
 
 
 def _run_seconds(config: EvolutionConfig, trial_seconds: float, workers: int) -> float:

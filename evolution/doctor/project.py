@@ -9,34 +9,62 @@ from typing import Any
 
 from evolution.config import EvolutionConfig
 from evolution.doctor.finding import Finding, Level
+from evolution.manuals import HASH_DIGITS, read_manual
 from evolution.profiles import Profile, load_profile
 from evolution.ruler import Ruler
 from evolution.templates import template_path
-from evolution.workspace import check_genome
-from population import MAIN, EvolveError, Genome
+from evolution.workspace import begin_script, check_genome
+from population import MAIN, Budget, EvolveError, Genome
 
 _TEXT = (".txt", ".jsonl", ".parquet")
 
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """What was read, and how it stands; None for what cannot be read."""
+    """What was read, and how it stands; None for what cannot be read.
+
+    ``title`` and ``budget`` are those of a run: a profile's, or a script's of the user's own.
+    """
 
     config: EvolutionConfig | None
-    profile: Profile | None
+    title: str | None
+    budget: Budget | None
     findings: Sequence[Finding]
     cache: Path
 
     @property
     def is_whole(self) -> bool:
-        """True if settings and profile are there to plan with."""
-        return self.config is not None and self.profile is not None
+        """True if there is all that a plan needs."""
+        return None not in (self.config, self.title, self.budget)
 
 
 def read_project(config: Path | None, overrides: Mapping[str, object]) -> Project:
     """Read everything as `evolve run` would, from the same places."""
     settings, finding = _settings(config, overrides)
     folder = config.parent if config is not None else Path.cwd()
+    if settings is not None and settings.task.is_script:
+        budget, found = _script(settings, folder)
+        return Project(settings, settings.task.title, budget, [finding, found], cache_folder())
+    return _language_model(settings, finding, folder)
+
+
+def _script(settings: EvolutionConfig, folder: Path) -> tuple[Budget | None, Finding]:
+    """The user's own script: its files, data and manual, checked as a run would."""
+    try:
+        beginning = begin_script(settings, folder)
+    except EvolveError as error:
+        remedy = "Mend that, or let `evolve init --from FOLDER` write the settings anew."
+        return None, Finding("script", Level.PROBLEM, str(error), remedy)
+    task, names = beginning.task, ", ".join(beginning.genome.files)
+    words = (
+        f"{names}: {task.metric.name}, to {task.metric.direction}, at most "
+        f"{task.budget.amount:g} s a trial; the manual fits"
+    )
+    facts = {"files": list(beginning.genome.files), "metric": task.metric.to_json()}
+    return task.budget, Finding("script", Level.OK, words, facts=facts)
+
+
+def _language_model(settings: EvolutionConfig | None, finding: Finding, folder: Path) -> Project:
     findings = [finding, _manual(folder), _genome(folder)]
     ruler, finding = _ruler(folder)
     findings.append(finding)
@@ -51,7 +79,10 @@ def read_project(config: Path | None, overrides: Mapping[str, object]) -> Projec
     if settings is not None and sizes is not None and ruler is not None:
         own = [Path(name) for name in settings.run.data]
         findings.append(_own_data(own) if own else _data(ruler, sizes, cache))
-    return Project(settings, sizes, findings, cache)
+    budget = None
+    if settings is not None and sizes is not None:
+        budget = Budget(sizes.budget.kind, settings.run.budget or sizes.budget.amount)
+    return Project(settings, sizes.name if sizes is not None else None, budget, findings, cache)
 
 
 def cache_folder() -> Path:
@@ -82,14 +113,13 @@ def _file_of(folder: Path, name: str) -> Path:
 def _manual(folder: Path) -> Finding:
     path = _file_of(folder, "program.md")
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        remedy = "Make it a readable UTF-8 text, or delete it to take the shipped one."
-        return Finding("program.md", Level.PROBLEM, f"{path}: {error}", remedy)
-    if not text.strip():
-        remedy = "Say in it what the operators should achieve, or delete it."
-        return Finding("program.md", Level.WARNING, f"{path} is empty", remedy)
-    return Finding("program.md", Level.OK, str(path), facts={"path": str(path)})
+        manual = read_manual(path)
+    except EvolveError as error:
+        remedy = "docs/guides/program-md.md has every key; delete the file to take the shipped one."
+        return Finding("program.md", Level.PROBLEM, str(error), remedy)
+    words = f"{path}, hash {manual.hash[:HASH_DIGITS]}"
+    facts = {"path": str(path), "rules": manual.rules()}
+    return Finding("program.md", Level.OK, words, facts=facts)
 
 
 def _genome(folder: Path) -> Finding:

@@ -121,9 +121,41 @@ def test_a_file_of_ones_own_that_is_broken_is_a_problem(name, content, elsewhere
     assert look(name).level is Level.PROBLEM
 
 
-def test_an_empty_manual_is_a_warning(elsewhere):
-    (elsewhere / "program.md").write_text("\n")
-    assert look("program.md").level is Level.WARNING
+@pytest.mark.parametrize("text", ["\n", "---\nfrozn: [DEPTH]\n---\n"])
+def test_a_manual_that_would_be_refused_is_a_problem(text, elsewhere):
+    (elsewhere / "program.md").write_text(text)
+    found = look("program.md")
+    assert found.level is Level.PROBLEM
+    assert "line 1" in found.found or "frozen" in found.found
+
+
+def a_script(folder: Path, time_limit: str = "20") -> None:
+    (folder / "fit me.py").write_text("rate = 0.5\nprint('loss:', (rate - 0.1) ** 2)\n")
+    (folder / "evolve.toml").write_text(
+        f'[task]\nfiles = ["fit me.py"]\nmetric = "loss"\ntime_limit = {time_limit}\n'
+    )
+
+
+def test_a_script_of_ones_own_is_looked_at_in_place_of_ruler_and_data(elsewhere):
+    a_script(elsewhere)
+    findings = {finding.name: finding for finding in examine(Path("runs"), quick=True)}
+    assert findings["script"].level is Level.OK
+    assert "loss" in findings["script"].found
+    assert {"train.py", "prepare.py", "data"}.isdisjoint(findings)
+    plan = findings["evolve run"]
+    assert plan.level is Level.OK
+    assert (plan.facts["trial_seconds"], plan.facts["basis"]) == (
+        20.0,
+        "at most: every trial to its limit",
+    )
+
+
+def test_a_script_that_is_missing_is_a_problem(elsewhere):
+    a_script(elsewhere)
+    (elsewhere / "fit me.py").unlink()
+    findings = {finding.name: finding for finding in examine(Path("runs"), quick=True)}
+    assert findings["script"].level is Level.PROBLEM
+    assert "evolve run" not in findings
 
 
 def test_data_that_are_missing_are_prepared_by_the_next_run(monkeypatch, tmp_path):

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analysis.scale import decimals
 from evolution.cli.text import (
     clean,
-    decimals,
     duration,
     gain_words,
     one_line,

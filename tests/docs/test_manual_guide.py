@@ -10,7 +10,7 @@ from evolution.cli import main
 from population import Genome, Manual, frozen_mistake, rule_problems
 from tests.evolution.runs import a_run, an_engine
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "guides" / "program-md.md").read_text(encoding="utf-8")
 BASELINE = Genome.single((ROOT / "train.py").read_text(encoding="utf-8"))
 
