@@ -67,5 +67,5 @@ def commands_of(page: Path) -> list[str]:
     """The ``evolve`` commands in a page's blocks."""
     blocks = [text for language, text in BLOCK.findall(page.read_text()) if language in ("", "sh")]
     lines = [line for block in blocks for line in block.splitlines()]
-    parts = [part.strip() for line in lines for part in line.split("#")[0].split("&&")]
+    parts = [part.strip(" ()") for line in lines for part in line.split("#")[0].split("&&")]
     return [part for part in parts if part.startswith("evolve ")]

@@ -31,6 +31,7 @@ words = sys.argv[1:]
 if words[:1] == ["run"] and "--help" not in words:
     words += [w for w in ("--dry-run",) if w not in words]
     words += [] if "--profile" in words else ["--profile", "tiny"]
+    words = [w for w in words if w not in ("--hours", "8")]
     words += [] if "--trials" in words else ["--trials", "2"]
     words += [] if "--workers" in words else ["--workers", "2"]
 sys.exit(main(words))
@@ -46,8 +47,19 @@ def a_paused_run(folder: Path) -> None:
         store.update_run(state=RunState.PAUSED)
 
 
+def files_to_search_with(folder: Path) -> None:
+    """A text, and a script that knows nothing of us."""
+    words = "It is the duty of the Congress to see that the union endures, and so on. "
+    (folder / "essays.txt").write_text("\n".join(f"Letter {n}. {words * 20}" for n in range(200)))
+    (folder / "my-script").mkdir()
+    (folder / "my-script" / "fit.py").write_text("rate = 0.5\nprint('loss:', (rate - 0.1) ** 2)\n")
+
+
 #: By name of a guide: what must be in the folder before its first command.
-PREPARE: dict[str, Callable[[Path], None]] = {"writing-a-seed.md": a_paused_run}
+PREPARE: dict[str, Callable[[Path], None]] = {
+    "README.md": files_to_search_with,
+    "writing-a-seed.md": a_paused_run,
+}
 
 
 def commands_of(page: Path) -> str:
