@@ -56,7 +56,8 @@ class Attempt:
         self._result: Result | None = None
         self._kill_at: float | None = None
         name = f"{site.run_id}-{job.trial_id}-{job.attempt}".replace("/", "-")
-        self._folder = site.scratch / name
+        # Absolute: a trainer's home is named to it, and it works in another folder than we do.
+        self._folder = (site.scratch / name).resolve()
         try:
             self._lay_out()
             self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end()

@@ -277,6 +277,26 @@ def test_a_cpu_budget_is_calibrated_and_pooled_with_what_is_known(site):
     assert outcome.calibration.genome_hash == canonical_hash(genome)
 
 
+@pytest.mark.parametrize("preload", [(), ("decimal",)])
+def test_trials_of_a_run_in_the_working_folder_know_their_home(
+    site, preload, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    at_home = (
+        "import os, tempfile\n"
+        "assert os.environ['HOME'] == os.environ['TMPDIR'] == os.getcwd()\n"
+        "assert tempfile.mkdtemp().startswith(os.getcwd())\n"
+    )
+    genome = Genome.single(at_home + STEPS)
+    here = replace(site, baseline=genome, scratch=Path("runs/first/scratch"), preload=preload)
+    executor = LocalExecutor(here, cpu_slots(1), limits=Limits(pair_count=6))
+    executor.set_yardstick(1e-5)
+    job = a_job(at_home + STEPS, conditions=CPU, calibrate=True)
+    outcome = outcome_of_job(executor, job)
+    executor.close()
+    assert outcome.status is TrialStatus.COMPLETE, outcome.failure
+
+
 def test_a_baseline_that_does_not_train_gives_no_yardstick(site):
     broken = Genome.single("raise ValueError('worn out')\n")
     executor = LocalExecutor(replace(site, baseline=broken), cpu_slots(1))
