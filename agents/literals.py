@@ -18,7 +18,7 @@ from agents.files import drawn_file
 from agents.knob_moves import Surroundings, moved, turn_weight
 from agents.offspring import offspring_problem
 from agents.operator import Context, Proposal, Refusal
-from population import Genome, KnobValue, Origin, literal_value, rewritten
+from population import Genome, KnobValue, Origin, frozen_lines, literal_value, rewritten
 
 DRAWS = 24
 _SECOND_LITERAL = 0.3  # how often two numbers move at once
@@ -76,7 +76,12 @@ class LiteralEdit:
         reasons: Counter[str] = Counter()
         for _ in range(DRAWS):
             path = drawn_file(parent.genome, context.rng)
-            found = {one.key: one for one in literals(parent.genome.files[path])}
+            frozen = frozen_lines(context.manual, parent.genome, path)
+            found = {
+                one.key: one
+                for one in literals(parent.genome.files[path])
+                if one.node.lineno not in frozen
+            }
             changes = _drawn(found, context.rng)
             if not changes:
                 reasons[f"{path} has no number that can be moved"] += 1

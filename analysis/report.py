@@ -25,7 +25,7 @@ from analysis.report_tables import (
     variants_table,
 )
 from analysis.runs import champion_diff, fact_number
-from analysis.scale import INTERVAL, cut
+from analysis.scale import INTERVAL, amount, cut
 from analysis.style import figure_style, new_figure
 from analysis.summary import Summary, summarise
 from analysis.waterfall import plot_waterfall, waterfall_height
@@ -173,10 +173,10 @@ def _noise(views: Views) -> str:
         return "The noise of one run is not known yet: the baseline has too few scores."
     repeats = views.trials[views.trials["purpose"] == "baseline"]["val_bpb"].notna().sum()
     return (
-        f"σ, the spread of one run from seed to seed, is {sigma * scale.gain_factor:.1f} "
+        f"σ, the spread of one run from seed to seed, is {amount(sigma * scale.gain_factor)} "
         f"{scale.gain_unit}; {repeats} repeats of the baseline and every later repeat tell it. "
         "A difference of two single runs below "
-        f"{INTERVAL * 2**0.5 * sigma * scale.gain_factor:.0f} {scale.gain_unit} says little."
+        f"{amount(INTERVAL * 2**0.5 * sigma * scale.gain_factor)} {scale.gain_unit} says little."
     )
 
 
@@ -209,13 +209,18 @@ def _diff_line(line: str) -> DiffLine:
     return DiffLine(kind, "".join(c for c in line if c == "\t" or c.isprintable()))
 
 
+def _measure(record: RunRecord) -> str:
+    """What the hash of the ruler is a hash of."""
+    return "settings [task] (sha256)" if record.script_files else "ruler (sha256 of prepare.py)"
+
+
 def _reproduce(record: RunRecord) -> str:
     return "\n".join(
         (
             f"evolve run --config config.toml --rng-seed {record.rng_seed}",
             "git -C population.git log --graph --notes=fitness --oneline --branches",
             "",
-            f"ruler (sha256 of prepare.py): {record.ruler_hash}",
+            f"{_measure(record)}: {record.ruler_hash}",
             f"data: {record.data_hash}",
             f"baseline: {record.baseline or 'none yet'}",
         )

@@ -8,7 +8,7 @@ import pandas as pd
 from analysis.costs import failures_frame, operators_frame, spending_frame
 from analysis.descent import descent_frame
 from analysis.frames import records, trials_frame, variants_frame, verdicts_frame
-from analysis.scale import Scale, cut
+from analysis.scale import Scale, amount, cut
 from population import RunRecord, Store
 
 #: Variants in the table, best first.
@@ -133,8 +133,8 @@ def operators_table(views: Views) -> Table:
                 cut(row["operator"], 24),
                 *(str(row[key]) for key in ("proposed", "scored", "stopped_early", "failed")),
                 str(row["better"]),
-                _number(row["best_gain"] * scale.gain_factor, "+.1f"),
-                f"{row['descent_count']} ({row['descent_gain'] * scale.gain_factor:+.1f})"
+                _shown_gain(row["best_gain"], scale),
+                f"{row['descent_count']} ({_shown_gain(row['descent_gain'], scale)})"
                 if row["descent_count"]
                 else "—",
                 f"{row['cpu_hours']:.2f}",
@@ -143,6 +143,10 @@ def operators_table(views: Views) -> Table:
         for row in records(operators_frame(views.variants, views.trials, views.descent))
     ]
     return Table(head, rows)
+
+
+def _shown_gain(value: float, scale: Scale) -> str:
+    return "—" if pd.isna(value) else amount(value * scale.gain_factor, "+")
 
 
 def _number(value: float, form: str) -> str:

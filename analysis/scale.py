@@ -71,10 +71,15 @@ class Scale:
         if not _is_known(gain):
             return ""
         if not (_is_known(low) and _is_known(high)):
-            return f"{gain * self.gain_factor:+.1f} {self.gain_unit}"
+            return f"{amount(gain * self.gain_factor, '+')} {self.gain_unit}"
         digits = decimals((high - low) / 2 * self.gain_factor)
         words = [f"{value * self.gain_factor:+.{digits}f}" for value in (gain, low, high)]
         return f"{words[0]} {self.gain_unit} ({words[1]} to {words[2]})"
+
+
+def amount(value: float, sign: str = "") -> str:
+    """A number without an error: one decimal from 1 on, two digits below."""
+    return f"{value:{sign}.1f}" if abs(value) >= 1 or value == 0 else f"{value:{sign}.2g}"
 
 
 def _is_known(value: float | None) -> TypeGuard[float]:

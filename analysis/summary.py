@@ -92,7 +92,7 @@ def _found(store: Store, last: pd.DataFrame, scale: Scale) -> str:
 
 def _searched(store: Store, variants: pd.DataFrame, trials: pd.DataFrame) -> str:
     settings = store.run().settings
-    profile = cut(str(_section(settings, "run").get("profile", "unknown")), 40)
+    trains = cut(store.run().trains, 60)
     limits = [
         f"{value:g} {key.replace('_', '-')}"
         for key, value in _section(settings, "limits").items()
@@ -102,7 +102,8 @@ def _searched(store: Store, variants: pd.DataFrame, trials: pd.DataFrame) -> str
     makers = ", ".join(cut(name, 24) for name in operators) or "no operator yet"
     budget = _budget(trials)
     return (
-        f"Profile {profile}: {len(variants)} variants, the baseline included, made by {makers}; "
+        f"{trains[:1].upper()}{trains[1:]}: {len(variants)} variants, the baseline included, made "
+        f"by {makers}; "
         f"{trials['finished_at'].notna().sum()} trials ended{budget}. "
         f"Limit of the search: {' or '.join(limits) or 'none'}."
     )
@@ -113,7 +114,8 @@ def _budget(trials: pd.DataFrame) -> str:
         return ""
     amount, kind = float(trials["budget_amount"].iloc[0]), str(trials["budget_kind"].iloc[0])
     units = {"wall": "seconds", "cpu": "calibrated CPU-seconds", "tokens": "tokens"}
-    return f", each with a training budget of {amount:,.0f} {units.get(kind, kind)}"
+    words = f"{amount:,.0f}" if amount >= 10 else f"{amount:g}"
+    return f", each with a training budget of {words} {units.get(kind, kind)}"
 
 
 def _champion(champions: pd.DataFrame, scale: Scale) -> str:

@@ -18,6 +18,7 @@ from evolution.printed_metric import PrintedMetric, printed_metrics
 from evolution.script_manual import script_manual
 from evolution.script_task import ScriptTask, text_of
 from evolution.script_wishes import Wishes
+from evolution.task_settings import PART
 from population import EvolveError
 
 _USUAL_ENTRIES = ("train.py", "main.py")
@@ -159,7 +160,10 @@ def _parsed(source: Path, path: str) -> ast.Module:
     except OSError as error:
         problem = f"{where} cannot be read: {error.strerror or error}"
     except SyntaxError as error:
-        problem = f"{where}, line {error.lineno}, is not Python: {error.msg}"
+        line = f", line {error.lineno}," if error.lineno else ""
+        problem = f"{where}{line} is not Python: {error.msg}"
+    except (MemoryError, RecursionError):
+        problem = f"{where} is nested too deeply to be read"
     except ValueError as error:  # no UTF-8, nul bytes
         problem = f"{where} is not UTF-8 text: {error}"
     raise OnboardingError(
@@ -194,8 +198,14 @@ def _named_data(source: Path, tree: ast.Module) -> Iterator[str]:
             case ast.Constant(value=str(text)) if 0 < len(text) < 200 and text.isprintable():
                 path = PurePosixPath(text)
                 is_inside = not path.is_absolute() and ".." not in path.parts and path.parts
-                if is_inside and path.suffix != ".py" and (source / path).exists():
+                if is_inside and path.suffix != ".py" and _may_be_data(source, path):
                     yield path.as_posix()
+
+
+def _may_be_data(source: Path, path: PurePosixPath) -> bool:
+    """True for what a trial can be given: no hidden file, which may hold secrets, and no pipe."""
+    is_plain = all(PART.fullmatch(part) for part in path.parts)
+    return is_plain and ((source / path).is_file() or (source / path).is_dir())
 
 
 def _frozen_names(tree: ast.Module) -> Iterator[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evolution.profiles import load_profile, profile_names
+from evolution.script_task import text_of
 from evolution.templates import seed_paths, template_path
 from population import MAIN, Genome, KnobValue, canonical_hash, knobs, set_knobs
 from population.errors import EvolveError
@@ -198,7 +199,7 @@ def read_file(path: Path) -> str:
         SeedError: It cannot be read, or is no text.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        return text_of(path)
     except UnicodeDecodeError as error:
         found = f"{path} is not UTF-8 text: {error}"
     except OSError as error:

@@ -77,7 +77,7 @@ class RunStatus:
     Attributes:
         name: Of the run.
         state: As the engine last wrote it; a killed engine leaves ``running``.
-        profile: Of its sizes and data.
+        trains: What: ``profile cpu``, or a script of the user's own.
         is_dry_run: True if nothing trains and the scores are made up.
         variant_count: Variants so far, the baseline included.
         trial_counts: Trials by status; those without any are left out.
@@ -99,7 +99,7 @@ class RunStatus:
 
     name: str
     state: RunState
-    profile: str
+    trains: str
     is_dry_run: bool
     variant_count: int
     trial_counts: Mapping[TrialStatus, int]
@@ -119,9 +119,12 @@ class RunStatus:
     metric: Metric = dataclasses.field(default_factory=Metric)
 
     def as_dict(self) -> dict[str, object]:
-        """The same as plain JSON values, scores as they are kept: lower is better."""
+        """The same as plain JSON values; ``fitness`` as it is kept, ``value`` as the metric's."""
         facts = dataclasses.asdict(self)
         facts["trial_counts"] = {str(status): n for status, n in self.trial_counts.items()}
+        for name, standing in (("baseline", self.baseline), ("champion", self.champion)):
+            if standing is not None:
+                facts[name]["value"] = self.metric.shown(standing.fitness)
         return facts
 
 
@@ -152,7 +155,7 @@ def run_status(
     return RunStatus(
         name=record.name,
         state=record.state,
-        profile=str(_setting(record, "run", "profile") or "unknown"),
+        trains=record.trains,
         is_dry_run=store.fact(DRY_RUN) is True,
         variant_count=len(variants),
         trial_counts=_counts(trials),

@@ -15,7 +15,8 @@ from population import Direction, Metric
 
 #: What stands for the interpreter that runs evolve itself.
 _PYTHON = ("python", "python3")
-_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]*", re.ASCII)
+#: Names of files and folders that `[task]` takes: plain, and not hidden.
+PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]*", re.ASCII)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _METRIC_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_./-]{0,63}", re.ASCII)
 
@@ -84,7 +85,7 @@ class TaskSettings(BaseModel):
     @classmethod
     def _are_inside(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
         for path in paths:
-            if not all(_PART.fullmatch(part) for part in path.rstrip("/").split("/")):
+            if not all(PART.fullmatch(part) for part in path.rstrip("/").split("/")):
                 raise ValueError(
                     f"{path!r} is no path inside the project: paths are relative, made of letters, "
                     "digits, '_', '-', '.' and spaces, with no part that begins with a dot"

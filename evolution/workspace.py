@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -30,7 +31,7 @@ from evolution.ruler import Ruler
 from evolution.run_lock import RunLock
 from evolution.script_manual import script_manual
 from evolution.script_task import ScriptTask
-from evolution.seeds import Seed, check_distinct, entering, find_seeds
+from evolution.seeds import DEFAULT_FOLDER, Seed, check_distinct, entering, find_seeds
 from evolution.task import LanguageModelTask, Task
 from evolution.templates import template_path
 from population import (
@@ -280,9 +281,41 @@ class Beginning:
         return files if self.ruler is None else {**files, paths.ruler: self.ruler}
 
 
+class _Checked(NamedTuple):
+    """What a run of the built-in task starts from, but for its data."""
+
+    profile: Profile
+    ruler: Ruler
+    ruler_path: Path
+    budget: Budget
+    genome: Genome
+    manual: Manual
+    seeds: list[Seed]
+
+
 def _begin_language_model(
     config: EvolutionConfig, project: Path | None, report: Report
 ) -> Beginning:
+    found = check_language_model(config, project, report)
+    report(f"data of profile {found.profile.name!r}")
+    data = found.ruler.prepare(found.profile, data=_data_paths(config.run.data), progress=report)
+    return Beginning(
+        task=LanguageModelTask(found.profile, found.ruler, data, found.budget.amount),
+        genome=found.genome,
+        manual=found.manual,
+        ruler=found.ruler_path.read_bytes(),
+        seeds=found.seeds,
+    )
+
+
+def check_language_model(
+    config: EvolutionConfig, project: Path | None, report: Report = _silent
+) -> _Checked:
+    """Everything that a run of the built-in task would refuse to start with, data aside.
+
+    Raises:
+        EvolveError: In three parts.
+    """
     profile = load_profile(config.run.profile)
     manual_path = _project_file(project, "program.md")
     manual = read_manual(manual_path)
@@ -293,15 +326,7 @@ def _begin_language_model(
     circumstances = Circumstances(Metric(), budget, genome, config.operators.weights())
     check_manual(manual, circumstances, source=str(manual_path))
     seeds = _first_seeds(project, config, profile, genome, manual, report)
-    report(f"data of profile {profile.name!r}")
-    data = ruler.prepare(profile, data=_data_paths(config.run.data), progress=report)
-    return Beginning(
-        task=LanguageModelTask(profile, ruler, data, budget.amount),
-        genome=genome,
-        manual=manual,
-        ruler=source.read_bytes(),
-        seeds=seeds,
-    )
+    return _Checked(profile, ruler, source, budget, genome, manual, seeds)
 
 
 def _placed(config: EvolutionConfig, project: Path | None) -> EvolutionConfig:
@@ -330,6 +355,12 @@ def begin_script(
     weights = config.operators.weights()
     circumstances = Circumstances(task.metric, task.budget, genome, weights, task.contract)
     check_manual(manual, circumstances, source=str(path))
+    if config.population.seeds != DEFAULT_FOLDER and config.population.seeds:
+        raise WorkspaceError(
+            f"population.seeds names {config.population.seeds!r}, but [task] makes a script of "
+            "your own the genome, whose run begins without seeds. Leave population.seeds out, "
+            'and hand seeds to the live run: `evolve seed FILE -m "what was changed"`.'
+        )
     return Beginning(task=task, genome=genome, manual=manual)
 
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
         RunRecord,
         RunState,
     )
-    from population.rules import frozen_knobs, frozen_mistake, rule_problems
+    from population.rules import frozen_knobs, frozen_lines, frozen_mistake, rule_problems
     from population.store import (
         DiskFullError,
         LockedError,
@@ -90,7 +90,7 @@ _HOMES = {
     "paths": "RunNameError RunPaths check_run_name",
     "plumbing": "BranchesError GitMissingError",
     "records": "Call Decision Json LateResult Lease Request RunRecord RunState",
-    "rules": "frozen_knobs frozen_mistake rule_problems",
+    "rules": "frozen_knobs frozen_lines frozen_mistake rule_problems",
     "store": "DiskFullError LockedError SchemaError Store StoreError",
     "summary": "Summary read_summary",
     "trial": (
@@ -166,6 +166,7 @@ __all__ = [
     "contract_problems",
     "export_patches",
     "frozen_knobs",
+    "frozen_lines",
     "frozen_mistake",
     "generation_of",
     "knobs",

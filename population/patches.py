@@ -95,7 +95,7 @@ def export_patches(store: Store, branches: Branches, champion: Variant, target: 
     raise PatchError(
         f"The files of {champion.name} differ from the baseline's in a way that `git am` cannot "
         "bring, but a series of patches must give them byte for byte. Take the files themselves: "
-        f"`git show {champion.sha[:10]}:train.py` in population.git."
+        f"`git archive {champion.sha[:10]}` in population.git."
     )
 
 

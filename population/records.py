@@ -27,7 +27,7 @@ class RunRecord:
         created_at: Seconds since the epoch.
         state: Where it stands.
         settings: The frozen settings, as JSON.
-        ruler_hash: sha256 of the run's ``prepare.py``.
+        ruler_hash: sha256 of the run's ``prepare.py``, or of the settings ``[task]``.
         data_hash: Hash of the prepared data.
         baseline: Commit of the baseline; None until it exists.
         rng_seed: All chance of the search follows from it.
@@ -41,6 +41,21 @@ class RunRecord:
     data_hash: str
     baseline: str | None
     rng_seed: int
+
+    @property
+    def script_files(self) -> tuple[str, ...]:
+        """The files of a script of the user's own; none where the built-in task is trained."""
+        task = self.settings.get("task")
+        files = task.get("files") if isinstance(task, dict) else None
+        return tuple(map(str, files)) if isinstance(files, list) else ()
+
+    @property
+    def trains(self) -> str:
+        """What is trained, in two words: ``script fit.py`` or ``profile cpu``."""
+        if self.script_files:
+            return f"script {self.script_files[0]}"
+        run = self.settings.get("run")
+        return f"profile {run.get('profile', 'unknown') if isinstance(run, dict) else 'unknown'}"
 
 
 @dataclass(frozen=True, slots=True)

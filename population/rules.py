@@ -78,6 +78,27 @@ def frozen_knobs(manual: Manual, genome: Genome, path: str | None = None) -> fro
     return frozenset(present) & (within | set(manual.frozen))
 
 
+def frozen_lines(manual: Manual, genome: Genome, path: str) -> frozenset[int]:
+    """Lines of a file, from 1, that offspring of ``genome`` must leave as they are."""
+    text = genome.files[path]
+    lines = text.splitlines()
+    if any(fnmatchcase(path, entry) for entry in manual.frozen):
+        return frozenset(range(1, len(lines) + 1))
+    tree = _tree(text) if path.endswith(".py") else None
+    body = tree.body if tree is not None else []
+    found: set[int] = set()
+    for entry in manual.frozen:
+        for statement in _statements(body, entry.split(".")):
+            found.update(range(statement.lineno, (statement.end_lineno or statement.lineno) + 1))
+    inside = False
+    for number, line in enumerate(lines, 1):
+        inside = inside or line.strip() == BEGIN_FROZEN
+        if inside:
+            found.add(number)
+        inside = inside and line.strip() != END_FROZEN
+    return frozenset(found)
+
+
 def _frozen_problems(manual: Manual, genome: Genome, baseline: Genome) -> Iterator[Problem]:
     for entry in manual.frozen:
         wanted, found = _parts(entry, baseline), _parts(entry, genome)

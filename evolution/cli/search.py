@@ -110,6 +110,7 @@ def _settings(
 
     path = config if config is not None else Path("evolve.toml")
     if config is None and not path.exists():
+        say("no evolve.toml here: the built-in task, with the shipped settings")
         return EvolutionConfig.load(template_path("evolve.toml"), overrides), Path.cwd()
     return EvolutionConfig.load(path, overrides), path.parent
 

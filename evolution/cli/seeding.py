@@ -99,8 +99,7 @@ def _check_open(store: "Store", run: str) -> None:
     if store.run().state is RunState.FINISHED:
         raise SeedError(
             f"The run {run!r} is finished: nothing would train the seed. A run that is live or "
-            "paused is needed. Name it with --run, or put the file into the folder of seeds "
-            "beside train.py and begin a new one: `evolve run`."
+            "paused is needed. Name it with --run, or begin a new one: `evolve run`."
         )
 
 

@@ -36,7 +36,7 @@ def plus_minus(value: float, error: float) -> str:
     if _is_extreme(value):
         return f"{value:.4g} ± {error:.1g}"
     digits = decimals(error)
-    return f"{value:.{digits}f} ± {error:.{digits}f}"
+    return f"{value:z.{digits}f} ± {error:.{digits}f}"
 
 
 def number(value: float) -> str:

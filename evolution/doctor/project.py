@@ -13,7 +13,7 @@ from evolution.manuals import HASH_DIGITS, read_manual
 from evolution.profiles import Profile, load_profile
 from evolution.ruler import Ruler
 from evolution.templates import template_path
-from evolution.workspace import begin_script, check_genome
+from evolution.workspace import begin_script, check_genome, check_language_model
 from population import MAIN, Budget, EvolveError, Genome
 
 _TEXT = (".txt", ".jsonl", ".parquet")
@@ -64,6 +64,17 @@ def _script(settings: EvolutionConfig, folder: Path) -> tuple[Budget | None, Fin
     return task.budget, Finding("script", Level.OK, words, facts=facts)
 
 
+def _together(settings: EvolutionConfig, folder: Path) -> tuple[Budget | None, Finding]:
+    """Whether settings, manual, genome and seeds fit one another."""
+    try:
+        checked = check_language_model(settings, folder)
+    except EvolveError as error:
+        remedy = "A run would refuse to start: mend that first."
+        return None, Finding("project", Level.PROBLEM, str(error), remedy)
+    words = f"settings, manual, genome and {len(checked.seeds)} seeds fit one another"
+    return checked.budget, Finding("project", Level.OK, words)
+
+
 def _language_model(settings: EvolutionConfig | None, finding: Finding, folder: Path) -> Project:
     findings = [finding, _manual(folder), _genome(folder)]
     ruler, finding = _ruler(folder)
@@ -80,8 +91,9 @@ def _language_model(settings: EvolutionConfig | None, finding: Finding, folder: 
         own = [Path(name) for name in settings.run.data]
         findings.append(_own_data(own) if own else _data(ruler, sizes, cache))
     budget = None
-    if settings is not None and sizes is not None:
-        budget = Budget(sizes.budget.kind, settings.run.budget or sizes.budget.amount)
+    if settings is not None and all(f.level is not Level.PROBLEM for f in findings):
+        budget, whole = _together(settings, folder)
+        findings.append(whole)
     return Project(settings, sizes.name if sizes is not None else None, budget, findings, cache)
 
 

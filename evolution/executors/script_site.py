@@ -63,4 +63,5 @@ class ScriptSite:
             train_seconds=budget.amount,
             log=log,
             script=self.script,
+            manual_memory_mb=job.limits.memory_mb,
         )

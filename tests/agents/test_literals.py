@@ -1,6 +1,7 @@
 """The numbers of a script: which are found, which are left alone, how they move and merge."""
 
 import ast
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from agents import Context, Crossover, KnobEdit, LiteralEdit, Parent, Proposal
 from agents.literals import literal_values, literals, set_literals
-from population import Contract, Genome, Origin, Variant, canonical_hash
+from population import Contract, Genome, Manual, Origin, Variant, canonical_hash
 
 SCRIPT = """
 import argparse
@@ -148,3 +149,15 @@ def test_numbers_on_neighbouring_lines_of_two_files_merge_by_name():
         "model.py": "decay = 0.25\nrate = 4.0\n",
     }
     assert proposal.genome.entry == "fit.py"
+
+
+def test_what_is_frozen_is_never_drawn():
+    text = "def fit(rate=0.1):\n    depth = 3\n    return rate * depth\nwidth = 16\n"
+    genome = Genome({"a.py": text}, "a.py")
+    drawn = set()
+    for seed in range(30):
+        context = replace(context_of(genome, seed=seed), manual=Manual(frozen=("fit",)))
+        proposal = LiteralEdit().propose(context)
+        assert isinstance(proposal, Proposal), proposal
+        drawn.add(proposal.trailers["Literal"])
+    assert drawn == {":width"}

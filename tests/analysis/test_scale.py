@@ -2,11 +2,12 @@
 
 import unicodedata
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis import Scale
-from analysis.scale import cut, drawable
+from analysis.scale import amount, cut, drawable
 from population import Direction, Metric
 
 
@@ -47,3 +48,10 @@ def test_text_is_cut_to_one_line_of_its_limit(text: str, limit: int):
 @given(st.text(max_size=60))
 def test_a_dollar_sign_never_begins_a_formula(text: str):
     assert "$" not in drawable(text).replace(r"\$", "")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(17.46, "+17.5"), (6.3, "+6.3"), (0.0019, "+0.0019"), (0.0, "+0.0")]
+)
+def test_a_small_amount_is_no_zero(value, words):
+    assert amount(value, "+") == words

@@ -129,6 +129,13 @@ def test_a_manual_that_would_be_refused_is_a_problem(text, elsewhere):
     assert "line 1" in found.found or "frozen" in found.found
 
 
+def test_a_manual_that_does_not_fit_is_a_problem(elsewhere):
+    (elsewhere / "program.md").write_text("---\nfrozen: [nope]\n---\n")
+    found = look("project")
+    assert found.level is Level.PROBLEM
+    assert "nope" in found.found
+
+
 def a_script(folder: Path, time_limit: str = "20") -> None:
     (folder / "fit me.py").write_text("rate = 0.5\nprint('loss:', (rate - 0.1) ** 2)\n")
     (folder / "evolve.toml").write_text(

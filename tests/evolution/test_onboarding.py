@@ -1,5 +1,6 @@
 """``init --from``: what it guesses from a script's text, and what it refuses without writing."""
 
+import os
 import tomllib
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from evolution.config import EvolutionConfig
 from evolution.onboarding import OnboardingError, draft
 from evolution.printed_metric import printed_metrics
 from evolution.script_wishes import Wishes
-from population import EvolveError
+from population import EvolveError, Manual
 from tests.evolution.cli.conftest import Evolve, evolve
 
 __all__ = ["evolve"]
@@ -96,6 +97,7 @@ def test_a_metric_printed_in_a_loop_counts_by_its_last_value(tmp_path: Path):
         ({"a": PRINTS}, Wishes(script="c.py"), "no file 'c.py'"),
         ({"a": "print('hello')\n"}, Wishes(), "no print of the form"),
         ({"a": "print(\n"}, Wishes(), "is not Python"),
+        ({"a": f"x = {'-' * 60_000}1\n"}, Wishes(), "nested too deeply"),
         ({"a": PRINTS}, Wishes(direction="up"), "'minimize' or 'maximize'"),
         ({"a": PRINTS}, Wishes(time_limit=-1.0), "greater than 0"),
         ({"a": PRINTS}, Wishes(metric="a b"), "needs a name"),
@@ -118,6 +120,22 @@ def test_bytes_that_are_no_text_and_links_to_nowhere_are_refused(tmp_path: Path)
     (tmp_path / "a.py").symlink_to(tmp_path / "nowhere.py")
     with pytest.raises(OnboardingError, match="holds 0 Python scripts"):
         draft(tmp_path, tmp_path, Wishes())
+
+
+def test_hidden_files_and_pipes_are_no_data(tmp_path: Path):
+    text = "for name in ('.env', 'pipe', 'rows.csv'):\n    open(name)\n"
+    source = a_project(tmp_path / "it", fit=text + PRINTS)
+    (source / ".env").write_text("KEY=secret")
+    (source / "rows.csv").write_text("1\n")
+    os.mkfifo(source / "pipe")
+    task = tomllib.loads(draft(source, tmp_path, Wishes()).files["evolve.toml"])["task"]
+    assert task["data"] == ["rows.csv"]
+
+
+@pytest.mark.parametrize("name", ["off", "null", "no", "val_loss", "x"])
+def test_the_manual_that_is_written_says_the_metric(name: str, tmp_path: Path):
+    source = a_project(tmp_path / "it", fit=f'off = 1.0\nprint(f"{name}: {{off}}")\n')
+    assert Manual.parse(draft(source, tmp_path, Wishes()).files["program.md"]).metric == name
 
 
 def test_nothing_is_replaced_and_nothing_else_is_written(tmp_path: Path, evolve: Evolve):

@@ -221,3 +221,27 @@ def test_a_seed_replaces_the_entry_and_keeps_the_other_files(theirs: Path, evolv
         genome = branches.genome(seed.sha)
     assert genome.files["model.py"] == MODEL
     assert "rate = 0.3" in genome.main
+
+
+def test_the_manuals_memory_holds_for_a_script(theirs: Path, evolve: Evolve):
+    begin(evolve, theirs)
+    text = (
+        Path("program.md").read_text().replace("direction:", "limits: {memory_mb: 1}\ndirection:")
+    )
+    Path("program.md").write_text(text)
+    said = evolve("run", "--runs", "runs", "--name", "first")
+    assert said.code == 1
+    assert "limits.memory_mb" in said.err
+
+
+def test_a_seed_keeps_its_line_ends(theirs: Path, evolve: Evolve, tmp_path: Path):
+    begin(evolve, theirs)
+    assert evolve("run", "--dry-run", "--trials", "2", "--name", "first").code == 0
+    with Store.open(Path("runs/first/run.db")) as store:
+        store.update_run(state=RunState.PAUSED)
+    changed = (theirs / "fit.py").read_bytes() + b"# another\r\nextra = 1\r\n"
+    (tmp_path / "mine" / "fit.py").write_bytes(b"\xef\xbb\xbf" + changed)
+    assert evolve("seed", "fit.py", "-m", "more").code == 0
+    with Store.open(Path("runs/first/run.db")) as store:
+        (request,) = store.pending_requests()
+    assert request.payload["text"].encode() == changed
