@@ -14,7 +14,7 @@ RUN_FLAGS ?=
 SAMPLE_FLAGS ?= --profile cpu --rng-seed 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install run sample notebooks test test-all test-gpu test-security coverage check lint types layers format golden docs bench clean
+.PHONY: help install run sample notebooks test test-all test-guides test-gpu test-security coverage check lint types layers format golden docs bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ test: $(STAMP) ## the tests, in about five minutes on two cores
 
 test-all: $(STAMP) ## adds the slow ones: minutes of real training
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) -m "not gpu and not api"
+
+test-guides: $(STAMP) ## every command of README and guides, in processes of their own
+	$(BIN)/python -m pytest tests/docs
 
 test-gpu: $(STAMP) ## those that need a CUDA device
 	$(BIN)/python -m pytest -m gpu

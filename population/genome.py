@@ -189,7 +189,11 @@ def contract_problems(genome: Genome, contract: Contract | None = None) -> list[
         genome: Any.
         contract: What it must keep; by default that of a language model's ``train.py``.
     """
-    contract = contract or Contract()
+    return list(_contract_problems(genome, contract or Contract()))
+
+
+@functools.lru_cache(maxsize=128)
+def _contract_problems(genome: Genome, contract: Contract) -> tuple[Problem, ...]:
     modules = {PurePosixPath(p).with_suffix("").as_posix().replace("/", ".") for p in genome.files}
     problems: list[Problem] = []
     trees: dict[str, ast.Module] = {}
@@ -204,7 +208,7 @@ def contract_problems(genome: Genome, contract: Contract | None = None) -> list[
     if genome.entry in trees and not contract.is_script:
         has_knobs = bool(knobs(genome.main))
         problems += genome_problems(trees[genome.entry], list(trees.values()), has_knobs)
-    return problems
+    return tuple(problems)
 
 
 def _stays_inside(path: str) -> bool:
@@ -212,6 +216,7 @@ def _stays_inside(path: str) -> bool:
     return not any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in parts)
 
 
+@functools.lru_cache(maxsize=128)  # a genome's text is asked again and again while it breeds
 def _assignments(text: str) -> dict[str, tuple[KnobValue, ast.expr]]:
     tree = read_tree(text)
     found: dict[str, tuple[KnobValue, ast.expr]] = {}

@@ -72,6 +72,7 @@ def with_commands() -> list[Path]:
     return [page for page in GUIDES if commands_of(page)]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)  # some ten processes, each of which loads the libraries anew
 @pytest.mark.parametrize("guide", with_commands(), ids=lambda page: page.name)
 def test_every_command_of_a_guide_works(guide: Path, tmp_path: Path):
