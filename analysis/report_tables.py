@@ -81,7 +81,7 @@ def variants_table(views: Views) -> Table:
         Head(f"gain ({scale.gain_unit})", "number"),
         Head("over parent", "number"),
         Head("trials", "number"),
-        Head("operator"),
+        Head("operator", "name"),
         Head("hypothesis"),
     )
     rows = [
@@ -112,7 +112,7 @@ def operators_table(views: Views) -> Table:
     """What each operator made, and what came of it."""
     scale = views.scale
     head = (
-        Head("operator"),
+        Head("operator", "name"),
         *(
             Head(text, "number")
             for text in (
@@ -155,7 +155,7 @@ def _number(value: float, form: str) -> str:
 
 def failures_table(views: Views) -> Table:
     """Failures by class."""
-    head = (Head("class"), Head("operator"), Head("trials", "number"), Head("the newest of them"))
+    head = (Head("class", "name"), Head("operator", "name"), Head("trials", "number"), Head("the newest of them"))
     rows = [
         Row(
             (
@@ -173,7 +173,7 @@ def failures_table(views: Views) -> Table:
 def spending_table(views: Views) -> Table:
     """What the time went to."""
     head = (
-        Head("went to"),
+        Head("went to", "name"),
         *(Head(text, "number") for text in ("trials", "device-hours", "CPU-hours", "share")),
     )
     rows = [
