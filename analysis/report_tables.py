@@ -155,7 +155,12 @@ def _number(value: float, form: str) -> str:
 
 def failures_table(views: Views) -> Table:
     """Failures by class."""
-    head = (Head("class", "name"), Head("operator", "name"), Head("trials", "number"), Head("the newest of them"))
+    head = (
+        Head("class", "name"),
+        Head("operator", "name"),
+        Head("trials", "number"),
+        Head("the newest of them"),
+    )
     rows = [
         Row(
             (
