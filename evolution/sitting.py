@@ -50,7 +50,9 @@ def local_executor(workspace: Workspace, slots: list[Slot]) -> LocalExecutor:
     # The name alone is not unique: another folder may hold a run of the same name.
     place = hashlib.sha256(str(workspace.paths.root.resolve()).encode()).hexdigest()[:12]
     run_id = f"{workspace.name}-{place}"
-    site = workspace.task.site(workspace.paths, run_id, workspace.baseline)
+    site = workspace.task.site(
+        workspace.paths, run_id, workspace.baseline, Walls(), Scorer(mode="trusted")
+    )
     seconds = float(yardstick["seconds_per_token"]) if isinstance(yardstick, dict) else None
     return LocalExecutor(site, slots, yardstick_seconds=seconds)
 

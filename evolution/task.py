@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from evolution.executors import Site
-from evolution.executors.site import TrialSite
+from evolution.executors.site import Scorer, TrialSite, Walls
 from evolution.profiles import Profile
 from evolution.ruler import PreparedData, Ruler
 from population import Budget, BudgetKind, Contract, Genome, Metric, RunPaths
@@ -43,7 +43,9 @@ class Task(Protocol):
         """Hash of what is learnt from."""
         ...
 
-    def site(self, paths: RunPaths, run_id: str, baseline: Genome) -> TrialSite:
+    def site(
+        self, paths: RunPaths, run_id: str, baseline: Genome, walls: Walls, scorer: Scorer
+    ) -> TrialSite:
         """Where and how the trials of a run take place."""
         ...
 
@@ -90,7 +92,9 @@ class LanguageModelTask:
         """As the ruler made it."""
         return self.data.data_hash
 
-    def site(self, paths: RunPaths, run_id: str, baseline: Genome) -> TrialSite:
+    def site(
+        self, paths: RunPaths, run_id: str, baseline: Genome, walls: Walls, scorer: Scorer
+    ) -> TrialSite:
         """Trainers under the ruler's protocol."""
         return Site(
             run_id=run_id,
@@ -101,4 +105,6 @@ class LanguageModelTask:
             baseline=baseline,
             logs=paths.logs,
             preload=("torch",),
+            walls=walls,
+            scorer=scorer,
         )
