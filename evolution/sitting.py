@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from evolution.devices import gpu_names, visible_devices
 from evolution.engine import Engine
 from evolution.executors import LocalExecutor, Slot, cpu_slots, gpu_slots
+from evolution.executors.site import Scorer, Walls
 from evolution.jobs import YARDSTICK
 from evolution.operators import built_in
 from evolution.workspace import Workspace

@@ -104,6 +104,9 @@ def _become(request: Mapping[str, Any], line: Sequence[int], warden: int) -> Non
     os.environ.update(request["environment"])
     os.environ[request["harness"]] = f"{packets},{news}"
     confine_self(Policy.from_dict(request["policy"]))
+    command = request["command"]
+    if command is not None:
+        os.execvpe(command[0], command, os.environ)  # closes the channel
 
 
 def _take_descriptors(line: Sequence[int]) -> tuple[int, int]:
@@ -126,10 +129,7 @@ def _write_files(folder: Path, files: Mapping[str, str]) -> None:
 
 
 def _run(request: Mapping[str, Any]) -> None:
-    """Run what was asked for: another program, or a script in this very process."""
-    command = request["command"]
-    if command is not None:
-        os.execvpe(command[0], command, os.environ)
+    """Run the script in this very process."""
     folder, script = request["folder"], request["script"]
     for name in [name for name in sys.modules if name.partition(".")[0] == "evolution"]:
         del sys.modules[name]
