@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evolution.executors.protocol import Job
-from evolution.executors.site import Limits, Slot, marker, write_files
+from evolution.executors.site import Limits, Slot, log_path, marker, write_files
 from evolution.sandbox.environment import trainer_environment
 from evolution.sandbox.spec import ScriptSpec, Spec
 from population import Genome
@@ -45,7 +45,6 @@ class ScriptSite:
     ) -> Spec:
         """A script that is told its seed, and knows no more of us."""
         conditions, budget = job.conditions, job.conditions.budget
-        log = None if self.logs is None else str(self.logs / f"{job.trial_id}-{job.attempt}.log")
         environment = trainer_environment(marker(self, job.trial_id), Path(), slot.gpu)
         return Spec(
             scratch="",
@@ -61,7 +60,7 @@ class ScriptSite:
             budget_amount=budget.amount,
             cpu=slot.cpu,
             train_seconds=budget.amount,
-            log=log,
+            log=log_path(self, job),
             script=self.script,
             manual_memory_mb=job.limits.memory_mb,
         )
