@@ -7,7 +7,7 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -209,8 +209,7 @@ def open_run(paths: RunPaths, *, report: Report = _silent) -> Iterator[Workspace
 
 def task_contract(store: Store) -> Contract:
     """What the genomes of a run must keep, from its store alone."""
-    task = store.run().settings.get("task")
-    return Contract(is_script=isinstance(task, Mapping) and bool(task.get("files")))
+    return Contract(is_script=bool(store.run().script_files))
 
 
 def check_genome(
