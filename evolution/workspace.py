@@ -537,9 +537,8 @@ def _first_rows(paths: RunPaths, name: str, config: EvolutionConfig, beginning: 
 
 def _budget(config: EvolutionConfig, ruler: Ruler, profile: Profile, manual: Manual) -> Budget:
     """The settings' budget, the manual's, or else what the run's own ruler gives the profile."""
-    facts = ruler.profile_facts(profile.name)["budget"]
-    kind = BudgetKind(facts["kind"])
-    return Budget(kind, budget_of(manual, kind, config.run.budget, float(facts["amount"])))
+    given = ruler.budget_of(profile.name)
+    return Budget(given.kind, budget_of(manual, given.kind, config.run.budget, given.amount))
 
 
 def _frozen_budget(store: Store, task: Task) -> Budget:
