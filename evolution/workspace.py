@@ -33,7 +33,7 @@ from evolution.script_manual import script_manual
 from evolution.script_task import ScriptTask
 from evolution.seeds import DEFAULT_FOLDER, Seed, check_distinct, entering, find_seeds
 from evolution.task import LanguageModelTask, Task
-from evolution.templates import template_path
+from evolution.templates import project_file, template_path
 from population import (
     MAIN,
     Branches,
@@ -316,10 +316,10 @@ def check_language_model(
         EvolveError: In three parts.
     """
     profile = load_profile(config.run.profile)
-    manual_path = _project_file(project, "program.md")
+    manual_path = project_file(project, "program.md")
     manual = read_manual(manual_path)
     genome = _baseline_genome(project, profile, manual)
-    source = _project_file(project, "prepare.py")
+    source = project_file(project, "prepare.py")
     ruler = Ruler.load(source)
     budget = _budget(config, ruler, profile, manual)
     circumstances = Circumstances(Metric(), budget, genome, config.operators.weights())
@@ -434,13 +434,8 @@ def _check_disk(runs: Path) -> None:
         )
 
 
-def _project_file(project: Path | None, name: str) -> Path:
-    own = project / name if project else None
-    return own if own and own.is_file() else template_path(name)
-
-
 def _baseline_genome(project: Path | None, profile: Profile, manual: Manual) -> Genome:
-    source = _project_file(project, MAIN)
+    source = project_file(project, MAIN)
     try:
         text = source.read_text(encoding="utf-8")
     except OSError as error:
@@ -472,7 +467,7 @@ def _first_seeds(
     found = find_seeds(
         project,
         config.population.seeds,
-        baseline=_project_file(project, MAIN).read_text(encoding="utf-8"),
+        baseline=project_file(project, MAIN).read_text(encoding="utf-8"),
         sizes=profile.knobs,
         report=report,
     )
