@@ -12,7 +12,7 @@ from evolution.executors import Site
 from evolution.executors.site import Scorer, TrialSite, Walls
 from evolution.profiles import Profile
 from evolution.ruler import PreparedData, Ruler
-from population import Budget, BudgetKind, Contract, Genome, Metric, RunPaths
+from population import Budget, Contract, Genome, Metric, RunPaths
 
 
 class Task(Protocol):
@@ -79,8 +79,8 @@ class LanguageModelTask:
     @property
     def budget(self) -> Budget:
         """The settings' budget, or else the one that the run's own ruler gives the profile."""
-        facts = self.ruler.profile_facts(self.profile.name)["budget"]
-        return Budget(BudgetKind(facts["kind"]), self.amount or float(facts["amount"]))
+        budget = self.ruler.budget_of(self.profile.name)
+        return Budget(budget.kind, self.amount or budget.amount)
 
     @property
     def ruler_hash(self) -> str:

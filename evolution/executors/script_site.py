@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from evolution.executors.protocol import Job
-from evolution.executors.site import Limits, Slot, Walls, box_options, marker, write_files
+from evolution.executors.site import Limits, Slot, Walls, box_options, log_path, marker, write_files
 from evolution.sandbox.environment import trainer_environment
 from evolution.sandbox.spec import ScriptSpec, Spec
 from population import Genome
@@ -48,7 +48,6 @@ class ScriptSite:
     ) -> Spec:
         """A script that is told its seed, and knows no more of us."""
         conditions, budget = job.conditions, job.conditions.budget
-        log = None if self.logs is None else str(self.logs / f"{job.trial_id}-{job.attempt}.log")
         environment = trainer_environment(marker(self, job.trial_id), Path(), slot.gpu)
         return Spec(
             scratch="",
@@ -64,7 +63,7 @@ class ScriptSite:
             budget_amount=budget.amount,
             cpu=slot.cpu,
             train_seconds=budget.amount,
-            log=log,
+            log=log_path(self, job),
             script=self.script,
             **self._box(slot),
             manual_memory_mb=job.limits.memory_mb,

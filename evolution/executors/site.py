@@ -235,7 +235,6 @@ def job_spec(
     yardstick_tokens = None
     if yardstick_seconds is not None and budget.kind is BudgetKind.CPU:
         yardstick_tokens = max(1, round(budget.amount / yardstick_seconds))
-    log = None if site.logs is None else str(site.logs / f"{job.trial_id}-{job.attempt}.log")
     return Spec(
         scratch="",
         command=[sys.executable, "-u", MAIN],
@@ -268,7 +267,7 @@ def job_spec(
         calibration_seconds=limits.grace_seconds + limits.cpu_factor * _seconds(job),
         finish_seconds=limits.finish_seconds,
         evaluation_cpu_seconds=limits.evaluation_cpu_seconds + 0.1 * _seconds(job),
-        log=log,
+        log=log_path(site, job),
         parameters_millions=job.limits.parameters_millions,
         manual_memory_mb=job.limits.memory_mb,
     )
@@ -304,6 +303,11 @@ def _scoring_options(site: Site, slot: Slot, job: Job) -> dict[str, Any]:
 def marker(site: TrialSite, trial_id: int | str) -> str:
     """What every process of a trial carries in its environment."""
     return f"{site.run_id}/{trial_id}"
+
+
+def log_path(site: TrialSite, job: Job) -> str | None:
+    """Where the output of one attempt is kept; None where none is."""
+    return None if site.logs is None else str(site.logs / f"{job.trial_id}-{job.attempt}.log")
 
 
 def memory_mb(limits: Limits, slot_count: int) -> float:
