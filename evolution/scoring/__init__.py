@@ -14,17 +14,33 @@ from evolution.scoring.audit import (
     judge,
     plan_audit,
 )
+from evolution.scoring.exchange import (
+    Line,
+    WorkerError,
+    take_audit,
+    take_claim,
+    worker_conditions,
+)
 from evolution.scoring.reference import reference_losses
-from evolution.scoring.rows import Rows, ScoringError, bits_per_byte, cut_rows, read_rows
+from evolution.scoring.rows import (
+    Rows,
+    ScoringError,
+    bits_per_byte,
+    cut_rows,
+    read_rows,
+    rows_per_batch,
+)
 
 __all__ = [
     "AuditPlan",
     "AuditReport",
     "Forged",
+    "Line",
     "Round",
     "Rows",
     "ScoringError",
     "Tolerance",
+    "WorkerError",
     "bits_per_byte",
     "check_claim",
     "cut_rows",
@@ -32,4 +48,8 @@ __all__ = [
     "plan_audit",
     "read_rows",
     "reference_losses",
+    "rows_per_batch",
+    "take_audit",
+    "take_claim",
+    "worker_conditions",
 ]

@@ -92,6 +92,12 @@ def cut_rows(
     return Rows(rows, byte_lengths)
 
 
+def rows_per_batch(device: str, seq_len: int, vocab_size: int) -> int:
+    """B: as many rows as ``prepare.py`` scores at once, bounded by the bytes of their logits."""
+    room = 2**23 if device == "cpu" else 2**31
+    return max(1, room // (4 * seq_len * vocab_size))
+
+
 def read_rows(folder: Path, part: str) -> Rows:
     """The rows of one part (``validation``, ``test``, ``slice``) of a prepared folder.
 
