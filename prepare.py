@@ -1126,15 +1126,21 @@ def evaluate_bpb(model: "torch.nn.Module") -> float:
 
 
 def _bits_per_byte(model: "torch.nn.Module", name: str) -> float:
-    """Cross-entropy of the file's tokens in bits, over the bytes they stand for."""
+    """Cross-entropy of the file's tokens in bits, over the bytes they stand for.
+
+    Rows are disjoint pieces of T + 1 tokens, T inputs and the T tokens that follow them, so that no
+    row shows what another is asked. Every batch has the same shape: the last begins again at the
+    first row, and what comes twice is not counted.
+    """
     import numpy as np
     import torch
 
     state = _state()
     seq_len, vocab_size = state.manifest["seq_len"], state.manifest["vocab_size"]
-    data = state.tokens_of(name)
     lengths = np.fromfile(state.conditions.data / "token_bytes.bin", dtype=np.uint16)
-    row_count = (len(data) - 1) // seq_len
+    data = state.tokens_of(name)
+    row_count = len(data) // (seq_len + 1)
+    rows = data[: row_count * (seq_len + 1)].reshape(row_count, seq_len + 1)
     room = 2**23 if state.device == "cpu" else 2**31  # bytes of one batch's logits
     batch_size = max(1, room // (4 * seq_len * vocab_size))
     nats, byte_count = 0.0, 0
@@ -1142,29 +1148,36 @@ def _bits_per_byte(model: "torch.nn.Module", name: str) -> float:
     model.eval()
     try:
         with torch.inference_mode():
-            for row in range(0, row_count, batch_size):
-                count = min(batch_size, row_count - row)
-                rows = data[row * seq_len : (row + count) * seq_len + 1].astype(np.int64)
-                x = torch.from_numpy(rows[:-1].reshape(count, seq_len)).to(state.device)
-                logits = model(x)
-                if tuple(logits.shape) != (count, seq_len, vocab_size):
-                    raise SystemExit(
-                        f"The model's logits have shape {tuple(logits.shape)}, but "
-                        f"{(count, seq_len, vocab_size)} was needed: (batch, time, vocabulary). "
-                        "Return one logit for each token of the vocabulary at each position."
-                    )
-                y = torch.from_numpy(rows[1:]).to(state.device)
-                losses = torch.nn.functional.cross_entropy(
-                    logits.float().reshape(-1, vocab_size), y, reduction="none"
-                )
-                counted = lengths[rows[1:]].astype(np.int64)
-                losses = losses[torch.from_numpy(counted > 0).to(state.device)]
+            for first in range(0, row_count, batch_size):
+                batch = rows[np.arange(first, first + batch_size) % row_count].astype(np.int64)
+                count = min(batch_size, row_count - first)
+                counted = lengths[batch[:count, 1:]].astype(np.int64)
+                losses = _losses(model, torch.from_numpy(batch).to(state.device), vocab_size)
+                losses = losses[:count][torch.from_numpy(counted > 0).to(state.device)]
                 nats += float(losses.double().sum() if state.device != "mps" else losses.sum())
                 byte_count += int(counted.sum())
     finally:
         for module, was_training in modes:
             module.training = was_training
     return nats / math.log(2) / byte_count
+
+
+def _losses(model: "torch.nn.Module", batch: "torch.Tensor", vocab_size: int) -> "torch.Tensor":
+    """Nats of each target of rows (batch, time + 1) of token ids; (batch, time)."""
+    import torch
+
+    x, y = batch[:, :-1].contiguous(), batch[:, 1:].contiguous()
+    logits = model(x)
+    if tuple(logits.shape) != (*x.shape, vocab_size):
+        raise SystemExit(
+            f"The model's logits have shape {tuple(logits.shape)}, but "
+            f"{(*x.shape, vocab_size)} was needed: (batch, time, vocabulary). "
+            "Return one logit for each token of the vocabulary at each position."
+        )
+    losses = torch.nn.functional.cross_entropy(
+        logits.float().reshape(-1, vocab_size), y.reshape(-1), reduction="none"
+    )
+    return losses.reshape(y.shape)
 
 
 # --- as a script ---------------------------------------------------------------------------------
