@@ -14,7 +14,7 @@ _NAMESPACE = "namespace"
 _SMALL_BYTES = 64 << 20
 _SCRIPT_BYTES = 1 << 30  # /tmp and /dev/shm of a script of the user's own
 _PROBE_SECONDS = 10.0
-_MADE_BY_BWRAP = ("/proc", "/dev")
+_MADE_BY_BWRAP = (Path("/proc"), Path("/dev"))
 _OPTIONS = ("--unshare-user", "--size", "--remount-ro", "--die-with-parent", "--cap-drop")
 _NAMESPACES = (
     *("--unshare-user", "--unshare-pid", "--unshare-net"),
@@ -56,7 +56,7 @@ def box_command(
         *("--dev", "/dev", *_memory_folder("/dev/shm", other_bytes)),
         *_device_mounts(devices),
         *("--remount-ro", "/dev", *_proc_mount()),
-        *_memory_folder("/tmp", other_bytes),  # noqa: S108 - a folder of the box
+        *_memory_folder("/tmp", other_bytes),
         *_read_only_mounts(readable),
         *_workspace_mount(workspace, workspace_bytes),
         *("--remount-ro", "/", "--chdir", workspace, "--", *command),

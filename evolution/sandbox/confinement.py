@@ -114,7 +114,7 @@ def confine_self(policy: Policy) -> None:
 
 def _check_threads() -> None:
     """Landlock and capabilities are a thread's own: a second thread would stay free."""
-    if _IS_LINUX and len(os.listdir("/proc/self/task")) > 1:
+    if _IS_LINUX and len(list(Path("/proc/self/task").iterdir())) > 1:
         raise ConfinementError(
             "the process has more than one thread, and only the calling one would be confined: "
             "confine it before threads start"
@@ -151,7 +151,7 @@ def _task_count() -> int:
     for process in Path("/proc").iterdir():
         try:
             if process.name.isdigit() and process.stat().st_uid == user:
-                count += len(os.listdir(process / "task"))
+                count += len(list((process / "task").iterdir()))
         except OSError:  # it ended meanwhile
             continue
     return count
