@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         Trial,
         TrialStatus,
     )
+    from population.untrusted import fenced, one_line, plain
     from population.variant import Origin, Variant
     from population.verdict import Ruling, RungVerdict, Verdict
 
@@ -97,6 +98,7 @@ _HOMES = {
         "Budget BudgetKind Calibration Conditions CurvePoint Failure FailureClass Outcome Purpose "
         "Scoring Snapshot Trial TrialStatus"
     ),
+    "untrusted": "fenced one_line plain",
     "variant": "Origin Variant",
     "verdict": "Ruling RungVerdict Verdict",
 }
@@ -165,6 +167,7 @@ __all__ = [
     "commit_message",
     "contract_problems",
     "export_patches",
+    "fenced",
     "frozen_knobs",
     "frozen_lines",
     "frozen_mistake",
@@ -172,6 +175,8 @@ __all__ = [
     "knobs",
     "literal_value",
     "merge_files",
+    "one_line",
+    "plain",
     "read_summary",
     "rewritten",
     "rule_problems",

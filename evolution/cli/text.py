@@ -1,16 +1,21 @@
-"""Numbers and names as words. Pure; what genomes wrote is made safe for a terminal here."""
-
-import re
+"""Numbers and names as words. Pure; what genomes wrote is shown plain."""
 
 from analysis.scale import INTERVAL, decimals
-from population import Metric, Ruling, RungVerdict, Scoring, Verdict
+from population import Metric, Ruling, RungVerdict, Scoring, Verdict, one_line, plain
 
-# Whole commands to a terminal first, then what is left of control characters, and the marks that
-# turn the direction of text around.
-_COMMANDS = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]P_^X][^\x07\x1b]*(?:\x07|\x1b\\)?)")
-_UNSAFE = re.compile(
-    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
-)
+__all__ = [
+    "clean",
+    "duration",
+    "gain_unit",
+    "gain_words",
+    "number",
+    "one_line",
+    "plus_minus",
+    "score",
+    "verdict_lines",
+    "with_unit",
+]
+
 _RULINGS = {
     Ruling.CONFIRMED: "confirmed",
     Ruling.NOT_CONFIRMED: "not confirmed",
@@ -20,15 +25,8 @@ _RULINGS = {
 
 
 def clean(text: str) -> str:
-    """Text without the characters that a terminal would obey; lines stay, tabs become spaces."""
-    spaced = text.replace("\r\n", "\n").expandtabs(4)
-    return _UNSAFE.sub("", _COMMANDS.sub("", spaced)).encode("utf-8", "replace").decode("utf-8")
-
-
-def one_line(text: str, limit: int = 200) -> str:
-    """The same on one line, cut at ``limit`` characters."""
-    line = " ".join(clean(text).split())
-    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+    """Text for a terminal: ``population.plain``, with tabs as spaces."""
+    return plain(text).expandtabs(4)
 
 
 def plus_minus(value: float, error: float) -> str:
