@@ -27,8 +27,9 @@ def filled(name: str, **texts: str) -> str:
 
 def shown_genome(genome: Genome) -> str:
     """Every file of a genome, fenced."""
+    kinds = {path: "python" if path.endswith(".py") else "" for path in genome.files}
     return "\n\n".join(
-        f"`{one_line(path)}`:\n\n{fenced(text, 'python' if path.endswith('.py') else '', limit=None)}"
+        f"`{one_line(path)}`:\n\n{fenced(text, kinds[path], limit=None)}"
         for path, text in sorted(genome.files.items())
     )
 

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from population.assurance import Assurance
     from population.branches import Branches
     from population.code_size import code_size
     from population.contract import Contract
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from population.verdict import Ruling, RungVerdict, Verdict
 
 _HOMES = {
+    "assurance": "Assurance",
     "branches": "Branches",
     "code_size": "code_size",
     "contract": "Contract",
@@ -106,6 +108,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.s
 
 __all__ = [
     "MAIN",
+    "Assurance",
     "Branches",
     "BranchesError",
     "Budget",

@@ -1,7 +1,7 @@
 """Numbers and names as words. Pure; what genomes wrote is shown plain."""
 
 from analysis.scale import INTERVAL, decimals
-from population import Metric, Ruling, RungVerdict, Scoring, Verdict, one_line, plain
+from population import Assurance, Metric, Ruling, RungVerdict, Verdict, one_line, plain
 
 __all__ = [
     "clean",
@@ -46,9 +46,9 @@ def _is_extreme(value: float) -> bool:
     return not (value == 0 or 0.005 <= abs(value) < 1e7)
 
 
-def score(mean: float, sd: float, scoring: Scoring, metric: Metric) -> str:
-    """A fitness with its 95 % interval, and how it was obtained."""
-    return f"{plus_minus(metric.shown(mean), INTERVAL * sd)} ({scoring})"
+def score(mean: float, sd: float, assurance: Assurance, metric: Metric) -> str:
+    """A fitness with its 95 % interval, how it was obtained and what held its trainers."""
+    return f"{plus_minus(metric.shown(mean), INTERVAL * sd)} ({assurance})"
 
 
 def gain_unit(metric: Metric) -> tuple[float, str]:
@@ -82,16 +82,19 @@ def duration(seconds: float) -> str:
     return f"{hours // 24} d {hours % 24} h"
 
 
-def verdict_lines(verdict: Verdict, champion: str | None, metric: Metric) -> list[str]:
+def verdict_lines(
+    verdict: Verdict, champion: str | None, metric: Metric, assurance: Assurance | None = None
+) -> list[str]:
     """What a verdict says, one line a depth."""
     if verdict.champion is None:
         return [f"{verdict.label}: none confirmed; no variant promised a gain worth testing"]
     head = "gain confirmed" if verdict.is_confirmed else "none confirmed"
     first = f"{verdict.label}: {head}; champion {champion} against the baseline, fresh seeds"
-    return [first, *(f"  {_rung_line(rung, metric)}" for rung in verdict.rungs)]
+    how = f", {assurance}" if assurance is not None else ""
+    return [first, *(f"  {_rung_line(rung, metric, how)}" for rung in verdict.rungs)]
 
 
-def _rung_line(rung: RungVerdict, metric: Metric) -> str:
+def _rung_line(rung: RungVerdict, metric: Metric, how: str) -> str:
     line = f"depth × {rung.depth_scale:g}: {_RULINGS[rung.ruling]}"
     if rung.gain is None:
         return line
@@ -104,4 +107,4 @@ def _rung_line(rung: RungVerdict, metric: Metric) -> str:
         line = f"depth × {rung.depth_scale:g}: {_RULINGS[rung.ruling]}, gain "
         line += f"{with_unit(shown[0], metric)} (95 %: {shown[1]} to {shown[2]})"
     pairs = f"{rung.pair_count} pair{'' if rung.pair_count == 1 else 's'}"
-    return f"{line}, {pairs}, reported"
+    return f"{line}, {pairs}{how}"

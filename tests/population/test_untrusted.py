@@ -119,5 +119,7 @@ def test_it_loads_nothing_but_the_standard_library():
         "print(sorted(m for m in set(sys.modules) - before if m.split('.')[0] not in "
         "sys.stdlib_module_names))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "['population', 'population.untrusted']"

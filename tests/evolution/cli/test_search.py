@@ -161,7 +161,7 @@ def test_without_a_terminal_each_finished_trial_is_a_line(tmp_path: Path):
     lines = written.getvalue().splitlines()
     assert lines[0] == "ending"
     assert sum(line.startswith(("✓", "✗", "▿")) for line in lines) == count
-    assert lines[-1].startswith("  4/8 offspring, best g002-003 1.532 ± 0.005 (reported)")
+    assert lines[-1].startswith("  4/8 offspring, best g002-003 1.532 ± 0.005 (reported, basic!)")
     assert not any("\x1b" in line for line in lines)
 
 
