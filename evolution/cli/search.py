@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evolution.cli.options import RUNS, JsonOption, RunsOption, answer, find_run, say, stderr
+from evolution.cli.options import (
+    RUNS,
+    AllowUnsafeOption,
+    JsonOption,
+    RunsOption,
+    answer,
+    find_run,
+    say,
+    stderr,
+)
 from population import RunPaths, RunState
 
 if TYPE_CHECKING:

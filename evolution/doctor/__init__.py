@@ -53,7 +53,7 @@ def examine(
     findings += [cores_finding(), memory_finding(), gpu_finding]
     asked = {"run.profile": profile, "run.data": [str(path.resolve()) for path in data]}
     project = read_project(config, {key: value for key, value in asked.items() if value})
-    findings.append(containment_finding(find_level(), project.settings))
+    findings.append(containment_finding(find_level(), project.config))
     findings += [*project.findings, *disk_findings(runs, project.cache)]
     findings.append(clock_finding(wall, time.time(), time.monotonic() - monotonic))
     if project.is_whole:

@@ -195,3 +195,24 @@ def test_a_crash_is_told_with_its_reason(tmp_path: Path):
         (trial,) = store.trials(variant=variant.sha)
     line = trial_line(trial, variant, Metric()).plain
     assert line == "✗ g002-004  crashed: ValueError: shapes differ  knob: DEPTH 2 → 3"
+
+
+@pytest.mark.parametrize("verb", ["run", "resume"])
+def test_without_a_box_nothing_trains_unless_it_is_allowed(evolve, tmp_path, verb):
+    folder, runs = tmp_path / "project", tmp_path / "runs"
+    folder.mkdir()
+    (folder / "evolve.toml").write_text('[sandbox]\nlevel = "basic"\n', encoding="utf-8")
+    config = ("--config", folder / "evolve.toml", "--profile", "tiny", "--name", "one")
+    if verb == "resume":  # a rehearsal trains nothing, and needs no box
+        rehearsed = evolve("run", *config, "--dry-run", "--trials", "1", "--runs", runs)
+        assert rehearsed.code == 0, rehearsed.err
+        with Store.open(RunPaths(runs / "one").database) as store:
+            store.set_fact("dry_run", False)
+        refused = evolve("resume", "one", "--runs", runs)
+    else:
+        refused = evolve("run", *config, "--runs", runs)
+        assert not (runs / "one").exists()
+    assert refused.code == 2
+    assert "which is no box at all" in refused.err
+    assert "--allow-unsafe" in refused.err
+    assert refused.out == ""
