@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evolution.cli.options import RUNS, JsonOption, RunsOption, answer, find_run, say, stderr
+from evolution.cli.options import (
+    RUNS,
+    AllowUnsafeOption,
+    JsonOption,
+    RunsOption,
+    answer,
+    find_run,
+    say,
+    stderr,
+)
 from population import RunPaths, RunState
 
 if TYPE_CHECKING:
@@ -53,6 +62,7 @@ def run(  # noqa: PLR0917 - typer passes them by name
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Train nothing: scores are made up, within seconds.")
     ] = False,
+    allow_unsafe: AllowUnsafeOption = False,
     runs: RunsOption = RUNS,
     as_json: JsonOption = False,
 ) -> None:
@@ -80,15 +90,18 @@ def run(  # noqa: PLR0917 - typer passes them by name
         "run.data": [str(Path(p).expanduser().resolve()) for p in data] if data else None,
     }
     settings, project = _settings(config, {k: v for k, v in overrides.items() if v is not None})
+    if not dry_run:
+        _check_containment(settings, allow_unsafe=allow_unsafe)  # before anything is made
     paths = create_run(runs, settings, name=name, project=project, report=say)
     if dry_run:
         with Store.open(paths.database) as store:
             store.set_fact(DRY_RUN, True)
-    _sit(paths, as_json=as_json)
+    _sit(paths, as_json=as_json, allow_unsafe=allow_unsafe)
 
 
 def resume(
     name: Annotated[str | None, typer.Argument(help="Which run; by default the newest.")] = None,
+    allow_unsafe: AllowUnsafeOption = False,
     runs: RunsOption = RUNS,
     as_json: JsonOption = False,
 ) -> None:
@@ -98,7 +111,7 @@ def resume(
       evolve resume
       evolve resume night-1
     """
-    _sit(find_run(runs, name), as_json=as_json)
+    _sit(find_run(runs, name), as_json=as_json, allow_unsafe=allow_unsafe)
 
 
 def _settings(
@@ -115,7 +128,18 @@ def _settings(
     return EvolutionConfig.load(path, overrides), path.parent
 
 
-def _sit(paths: RunPaths, *, as_json: bool) -> None:
+def _check_containment(config: "EvolutionConfig", *, allow_unsafe: bool) -> str:
+    """Refuse to train without a box, unless that is allowed; what holds the trainers, in words."""
+    from evolution.containment import choose_level
+    from evolution.sandbox.levels import Level
+
+    level = choose_level(config, allow_unsafe=allow_unsafe)
+    if level is Level.BASIC:
+        return "containment basic: NO BOX holds the trainers, as --allow-unsafe allows"
+    return f"containment {level.value}"
+
+
+def _sit(paths: RunPaths, *, as_json: bool, allow_unsafe: bool) -> None:
     """One sitting: open the run, let the engine work, show and tell what came of it."""
     from evolution.cli.live import LiveView
     from evolution.cli.rehearsal import rehearsal
@@ -125,7 +149,10 @@ def _sit(paths: RunPaths, *, as_json: bool) -> None:
     from evolution.workspace import open_run
 
     with open_run(paths, report=say) as workspace:
-        play = rehearsal if workspace.store.fact(DRY_RUN) else sitting
+        is_rehearsal = workspace.store.fact(DRY_RUN) is True
+        if not is_rehearsal:
+            say(_check_containment(workspace.config, allow_unsafe=allow_unsafe))
+        play = rehearsal if is_rehearsal else sitting
         with (
             LiveView(workspace.store, stderr()) as view,
             play(workspace, watch=view.refresh) as engine,

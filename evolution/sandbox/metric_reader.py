@@ -7,7 +7,7 @@ alone, nothing is missed here. Standard library only.
 import math
 import re
 
-from evolution.sandbox.streams import plain
+from population.untrusted import plain
 
 _LINE_BYTES = 4096  # beyond, a line is no result but a dump; what follows its start is passed over
 _ENDS = re.compile(rb"\r\n|\n|\r")

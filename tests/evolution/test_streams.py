@@ -4,7 +4,8 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolution.sandbox.streams import MessageReader, RingLog, count, number, plain
+from evolution.sandbox.streams import MessageReader, RingLog, count, number
+from population import plain
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
 json_values = scalars | st.lists(scalars, max_size=3)
@@ -30,16 +31,6 @@ def test_the_last_lines_of_a_log_can_be_had_alone():
     log = RingLog()
     log.append(b"one\ntwo\nthree\n")
     assert log.tail(2) == "two\nthree"
-
-
-@given(st.binary(max_size=2000))
-def test_control_characters_never_come_through(data):
-    text = plain(data.decode("latin-1"))
-    assert all(character >= " " or character in "\n\t" for character in text)
-
-
-def test_terminal_escapes_are_removed_whole():
-    assert plain("\x1b[1;31mred\x1b[0m \x1b]0;title\x07end\rover\r\n") == "red end\nover\n"
 
 
 @given(st.lists(st.binary(max_size=100), max_size=40))
