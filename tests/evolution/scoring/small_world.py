@@ -161,6 +161,7 @@ class Tied(Embedded):
     def __init__(self):
         super().__init__()
         self.out.weight = self.embed.weight
+        nn.init.normal_(self.embed.weight, std=0.2)
 
 
 class HalfPrecision(Attention):

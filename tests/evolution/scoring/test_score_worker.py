@@ -321,7 +321,7 @@ def test_a_worker_that_leaves_or_says_nothing_is_an_error_of_its_own():
     with pytest.raises(WorkerError, match="ended before"):
         answering(lambda theirs: theirs.shutdown(socket.SHUT_RDWR), world.small_rows(3))
     with pytest.raises(WorkerError, match="did not answer in time"):
-        answering(lambda theirs: None, world.small_rows(3))
+        answering(lambda _: None, world.small_rows(3))
 
 
 def test_descriptors_sent_along_with_a_word_do_not_stay_open():
