@@ -2,7 +2,7 @@
 
 *Cost.* One model of the shipped genome is scored again and again: plainly, in one loop over the
 rows as ``prepare.py`` does it alone, and by the protocol, with the worker as a plain process and a
-socket. Plain and trusted alternate; each part is given as a ratio to the plain evaluation of its own
+socket. Plain and trusted alternate; each part is a ratio to the plain evaluation of its own
 repeat, with the median and a bootstrap interval over repeats. Measured at the profile's text and at
 a longer one (rows repeated up to ``--long`` tokens). The fixed start of a process (Python, torch,
 genome, first batch) is taken out and shown apart, in seconds. CPU seconds of the worker count, or
