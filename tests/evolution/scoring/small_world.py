@@ -1,5 +1,6 @@
 """A small text, small models, and a scorer in this process: the real worker, on a thread."""
 
+import os
 import socket
 import threading
 import time
@@ -70,13 +71,16 @@ def worker_thread(model, rows, mode):
 
     def serve():
         line = score_worker.Line(theirs.fileno())
-        _, (_, given, wanted) = line.receive(descriptor_count=3)
+        _, (ignored, given, wanted) = line.receive(descriptor_count=3)
         with torch.inference_mode():
             if mode == "claim":
                 score_worker.claim(asker, given, wanted, rows.row_count)
                 line.send(type="done")
             else:
                 score_worker.audit(asker, line, given, wanted)
+        line.close()
+        for descriptor in (ignored, given, wanted):
+            os.close(descriptor)
 
     thread = threading.Thread(target=serve)
     thread.start()
@@ -86,6 +90,7 @@ def worker_thread(model, rows, mode):
         ours.close()
         thread.join(60)
         theirs.close()
+        os.close(state)
 
 
 def claim_of(model, rows):
@@ -156,6 +161,7 @@ class Tied(Embedded):
     def __init__(self):
         super().__init__()
         self.out.weight = self.embed.weight
+        nn.init.normal_(self.embed.weight, std=0.2)
 
 
 class HalfPrecision(Attention):
