@@ -35,7 +35,7 @@ import torch
 from evolution.ruler import Ruler
 from evolution.sandbox import score_worker
 from evolution.scoring import (
-    Line,
+    SocketLine,
     Rows,
     Tolerance,
     check_claim,
@@ -48,7 +48,7 @@ from evolution.scoring import (
     take_claim,
     worker_conditions,
 )
-from evolution.scoring.exchange import sealed_file
+from evolution.sandbox.line import sealed_file
 from evolution.scoring.power import Forgery, catch_probability, measured_catches
 from evolution.templates import template_path
 
@@ -142,7 +142,7 @@ class Worker:
         )
         theirs.close()
         self._device, self._socket = setting.device, ours
-        self.line = Line(ours, time.monotonic() + 600)
+        self.line = SocketLine(ours, time.monotonic() + 600)
 
     def seconds(self) -> float:
         """What it has cost so far."""
@@ -228,7 +228,7 @@ def measure_cost(
     model = build(setting)
     buffer = io.BytesIO()
     torch.save(model.state_dict(), buffer)
-    state = sealed_file("state", buffer.getvalue())
+    state = sealed_file(buffer.getvalue())
     plain(setting, model)  # the first is slower
     starts, ratios = [], []
     gaps, rounds, seconds = 0.0, 0.0, []

@@ -63,11 +63,13 @@ class Walls:
         level: Containment level, a value of `evolution.sandbox.levels.Level`.
         shares_box: True where trainers of one attempt can be kept apart inside one box.
         workspace_mb: What a trainer may write to its folder.
+        may_fork: True if trainers may start processes, as those of GPUs and scripts always may.
     """
 
     level: str = "basic"
     shares_box: bool = True
     workspace_mb: float = 512.0
+    may_fork: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +282,8 @@ def box_options(walls: Walls, slot: Slot) -> dict[str, Any]:
         "shares_box": walls.shares_box,
         "readable": list(system_readable()),
         "devices": list(gpu_devices()) if slot.gpu is not None else [],
-        "may_fork": slot.gpu is not None,  # compilers of kernels are programs of their own
+        # Compilers of kernels are programs of their own.
+        "may_fork": walls.may_fork or slot.gpu is not None,
         "workspace_mb": walls.workspace_mb,
     }
 

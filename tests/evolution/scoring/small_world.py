@@ -12,7 +12,7 @@ from torch import nn
 
 from evolution.sandbox import score_worker
 from evolution.scoring import (
-    Line,
+    SocketLine,
     check_claim,
     cut_rows,
     judge,
@@ -21,7 +21,7 @@ from evolution.scoring import (
     take_claim,
     worker_conditions,
 )
-from evolution.scoring.exchange import sealed_file
+from evolution.sandbox.line import sealed_file
 
 SEQ_LEN, VOCAB_SIZE, BATCH_SIZE = 16, 48, 8
 
@@ -67,7 +67,7 @@ def worker_thread(model, rows, mode):
     """The worker's own loop, serving on a thread; gives the harness's line and a state."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     asker = score_worker.Asker(model.eval(), worker_conditions(mode, rows, BATCH_SIZE, "cpu"))
-    state = sealed_file("state", b"not read here")
+    state = sealed_file(b"not read here")
 
     def serve():
         line = score_worker.Line(theirs.fileno())
@@ -85,7 +85,7 @@ def worker_thread(model, rows, mode):
     thread = threading.Thread(target=serve)
     thread.start()
     try:
-        yield Line(ours, time.monotonic() + 60), state
+        yield SocketLine(ours, time.monotonic() + 60), state
     finally:
         ours.close()
         thread.join(60)

@@ -16,7 +16,7 @@ import torch
 from evolution.sandbox import score_worker
 from evolution.scoring import (
     Forged,
-    Line,
+    SocketLine,
     WorkerError,
     bits_per_byte,
     check_claim,
@@ -29,7 +29,7 @@ from evolution.scoring import (
     take_claim,
     worker_conditions,
 )
-from evolution.scoring.exchange import is_sealed, sealed_file, shared_file
+from evolution.sandbox.line import is_sealed, sealed_file, shared_file
 from evolution.templates import template_path
 from tests.evolution.scoring import small_world as world
 
@@ -108,7 +108,7 @@ def test_a_claim_is_the_loss_of_every_row_however_many_there_are(row_count):
 def loaded(state, model):
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    descriptor = sealed_file("state", buffer.getvalue())
+    descriptor = sealed_file(buffer.getvalue())
     try:
         return score_worker.load_state(model, descriptor)
     finally:
@@ -199,7 +199,7 @@ class WorkerProcess:
         )
         theirs.close()
         os.close(their_pipe)
-        self.socket, self.line = ours, Line(ours, time.monotonic() + seconds)
+        self.socket, self.line = ours, SocketLine(ours, time.monotonic() + seconds)
 
     def end(self):
         """Close the line and wait; exit status and what it printed as errors."""
@@ -231,7 +231,7 @@ def test_the_number_of_train_py_alone_is_that_of_the_harness(
     code, out, err = start_trainer(genome.replace("STATE", str(kept))).end()
     assert code == 0, err
     alone = float(out)
-    state = sealed_file("state", kept.read_bytes())
+    state = sealed_file(kept.read_bytes())
 
     rows, device = read_rows(tiny_data, "validation"), "cpu"
     batch_size = rows_per_batch(device, rows.seq_len, rows.vocab_size)
@@ -268,7 +268,7 @@ def test_a_genome_without_build_model_ends_its_worker_with_the_reason(tiny_data,
     rows = read_rows(tiny_data, "slice")
     conditions = {"data": str(tiny_data)} | worker_conditions("claim", rows, 4, "cpu")
     worker = WorkerProcess(tmp_path / "claim", conditions, "import torch\n")
-    state = sealed_file("state", b"")
+    state = sealed_file(b"")
     with pytest.raises(WorkerError, match="ended before its answer was there"):
         take_claim(worker.line, state, rows)
     code, errors = worker.end()
@@ -290,11 +290,11 @@ def test_a_worker_ends_when_the_harness_hangs_up_before_asking(tiny_data, tmp_pa
 def answering(reply, rows):
     """A claim taken from somebody who answers just this, whatever was asked."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    state = sealed_file("state", b"")
+    state = sealed_file(b"")
     with ours, theirs:
         reply(theirs)
         try:
-            return take_claim(Line(ours, time.monotonic() + 0.5), state, rows)
+            return take_claim(SocketLine(ours, time.monotonic() + 0.5), state, rows)
         finally:
             os.close(state)
 
@@ -345,7 +345,7 @@ def test_an_empty_answer_scores_as_zeros_and_is_not_believed():
 
 
 def test_files_of_the_harness_keep_their_size_and_sealed_ones_their_bytes():
-    shared, sealed = shared_file("shared", 64), sealed_file("sealed", b"model")
+    shared, sealed = shared_file(64), sealed_file(b"model")
     assert is_sealed(sealed)
     assert not is_sealed(shared)
     for size in (0, 1 << 20):
@@ -360,7 +360,7 @@ def test_files_of_the_harness_keep_their_size_and_sealed_ones_their_bytes():
 
 def test_a_full_line_ends_at_the_deadline():
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    line = Line(ours, time.monotonic() + 0.3)
+    line = SocketLine(ours, time.monotonic() + 0.3)
 
     def talk():
         while True:
