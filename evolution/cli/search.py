@@ -4,6 +4,7 @@ import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from evolution.cli.live import LiveView
     from evolution.config import EvolutionConfig
     from evolution.engine import Engine
+    from evolution.sandbox.levels import Level
     from evolution.workspace import Workspace
 
 _INTERRUPTED = 130
@@ -128,15 +130,16 @@ def _settings(
     return EvolutionConfig.load(path, overrides), path.parent
 
 
-def _check_containment(config: "EvolutionConfig", *, allow_unsafe: bool) -> str:
-    """Refuse to train without a box, unless that is allowed; what holds the trainers, in words."""
+def _check_containment(config: "EvolutionConfig", *, allow_unsafe: bool) -> "Level":
+    """What holds the trainers; refuses to train without a box, unless that is allowed."""
     from evolution.containment import choose_level
-    from evolution.sandbox.levels import Level
 
-    level = choose_level(config, allow_unsafe=allow_unsafe)
-    if level is Level.BASIC:
-        return "containment basic: NO BOX holds the trainers, as --allow-unsafe allows"
-    return f"containment {level.value}"
+    return choose_level(config, allow_unsafe=allow_unsafe)
+
+
+def _say_containment(level: "Level") -> None:
+    nothing = ": NO BOX holds the trainers, as --allow-unsafe allows"
+    say(f"containment {level.value}{nothing if level.value == 'basic' else ''}")
 
 
 def _sit(paths: RunPaths, *, as_json: bool, allow_unsafe: bool) -> None:
@@ -149,10 +152,12 @@ def _sit(paths: RunPaths, *, as_json: bool, allow_unsafe: bool) -> None:
     from evolution.workspace import open_run
 
     with open_run(paths, report=say) as workspace:
-        is_rehearsal = workspace.store.fact(DRY_RUN) is True
-        if not is_rehearsal:
-            say(_check_containment(workspace.config, allow_unsafe=allow_unsafe))
-        play = rehearsal if is_rehearsal else sitting
+        if workspace.store.fact(DRY_RUN) is True:
+            play = rehearsal
+        else:
+            level = _check_containment(workspace.config, allow_unsafe=allow_unsafe)
+            _say_containment(level)
+            play = partial(sitting, level=level)
         with (
             LiveView(workspace.store, stderr()) as view,
             play(workspace, watch=view.refresh) as engine,
