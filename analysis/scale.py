@@ -10,14 +10,9 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeGuard
 
-<<<<<<< HEAD
-from population import Direction, Metric
-from population.fitness import INTERVAL as INTERVAL  # noqa: PLC0414 - a re-export
-from population.messages import one_line
-
-=======
 from population import Assurance, Direction, Metric, Scoring
 from population.assurance import weakest
+from population.fitness import INTERVAL as INTERVAL  # noqa: PLC0414 - a re-export
 from population.messages import one_line
 
 if TYPE_CHECKING:
@@ -25,10 +20,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-#: Standard deviations on each side of a 95 % interval.
-INTERVAL = 1.96
-
->>>>>>> gate
 
 @dataclass(frozen=True, slots=True)
 class Scale:

@@ -34,9 +34,10 @@ import torch
 
 from evolution.ruler import Ruler
 from evolution.sandbox import score_worker
+from evolution.sandbox.line import sealed_file
 from evolution.scoring import (
-    SocketLine,
     Rows,
+    SocketLine,
     Tolerance,
     check_claim,
     judge,
@@ -48,7 +49,6 @@ from evolution.scoring import (
     take_claim,
     worker_conditions,
 )
-from evolution.sandbox.line import sealed_file
 from evolution.scoring.power import Forgery, catch_probability, measured_catches
 from evolution.templates import template_path
 

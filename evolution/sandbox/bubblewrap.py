@@ -20,7 +20,8 @@ _NAMESPACES = (
     *("--unshare-user", "--unshare-pid", "--unshare-net"),
     *("--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
 )
-_OWN_PROC = ("--proc", "/proc")
+# Read-only: a box of root's is root to /proc/sys, and bubblewrap alone leaves that open.
+_OWN_PROC = ("--proc", "/proc", "--remount-ro", "/proc")
 _OUTER_PROC = ("--ro-bind", "/proc", "/proc")
 
 

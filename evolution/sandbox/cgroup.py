@@ -141,9 +141,9 @@ def own_mounts() -> list[Mount]:
             own = _place(top, places[()])
             names = frozenset(_read(own / "cgroup.controllers").split())
             found.append(Mount(2, names, own, top))
-        for names, path in places.items() if kind == "cgroup" else ():
-            if names and set(names) <= set(options.split(",")):
-                found.append(Mount(1, frozenset(names), _place(top, path), top))
+        for held, path in places.items() if kind == "cgroup" else ():
+            if held and set(held) <= set(options.split(",")):
+                found.append(Mount(1, frozenset(held), _place(top, path), top))
     return found
 
 

@@ -7,7 +7,6 @@ alone, nothing is missed here. Standard library only.
 import math
 import re
 
-
 _LINE_BYTES = 4096  # beyond, a line is no result but a dump; what follows its start is passed over
 _ENDS = re.compile(rb"\r\n|\n|\r")
 #: A number as scripts print it, NaN and infinity included: those are news, too.

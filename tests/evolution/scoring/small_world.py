@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from evolution.sandbox import score_worker
+from evolution.sandbox.line import sealed_file
 from evolution.scoring import (
     SocketLine,
     check_claim,
@@ -21,7 +22,6 @@ from evolution.scoring import (
     take_claim,
     worker_conditions,
 )
-from evolution.sandbox.line import sealed_file
 
 SEQ_LEN, VOCAB_SIZE, BATCH_SIZE = 16, 48, 8
 

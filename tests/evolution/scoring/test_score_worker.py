@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from evolution.sandbox import score_worker
+from evolution.sandbox.line import is_sealed, sealed_file, shared_file
 from evolution.scoring import (
     Forged,
     SocketLine,
@@ -29,7 +30,6 @@ from evolution.scoring import (
     take_claim,
     worker_conditions,
 )
-from evolution.sandbox.line import is_sealed, sealed_file, shared_file
 from evolution.templates import template_path
 from tests.evolution.scoring import small_world as world
 
