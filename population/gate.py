@@ -29,10 +29,19 @@ _ODD = re.compile(r"[^\t\n\r -~]")
 _PROTOCOL = re.compile(r"EVORESEARCH_|/proc/|\b(?:validation|test|train)\.bin\b")
 _CODE = frozenset({"exec", "eval", "compile", "globals", "breakpoint", "__builtins__"})
 _INNARDS = frozenset(
-    ["__builtins__", "__code__", "__closure__", "__globals__", "__import__", "__loader__", "__mro__", "__reduce__", "__reduce_ex__", "__spec__", "__subclasses__", "_current_frames", "_getframe", "addaudithook", "cr_frame", "f_back", "f_builtins", "f_globals", "f_locals", "gi_frame", "meta_path", "path_hooks", "tb_frame"]
+    """
+    __builtins__ __code__ __closure__ __globals__ __import__ __loader__ __mro__
+    __reduce__ __reduce_ex__ __spec__ __subclasses__ _current_frames _getframe
+    addaudithook cr_frame f_back f_builtins f_globals f_locals gi_frame meta_path
+    path_hooks tb_frame
+    """.split()  # noqa: SIM905 - a list of words
 )
 _DOTTED = frozenset(
-    ["gc.get_objects", "gc.get_referents", "gc.get_referrers", "inspect.currentframe", "inspect.getouterframes", "inspect.stack", "inspect.trace", "sys.modules", "sys.setprofile", "sys.settrace", "threading.setprofile", "threading.settrace"]
+    """
+    gc.get_objects gc.get_referents gc.get_referrers inspect.currentframe
+    inspect.getouterframes inspect.stack inspect.trace sys.modules sys.setprofile
+    sys.settrace threading.setprofile threading.settrace
+    """.split()  # noqa: SIM905 - a list of words
 )
 
 

@@ -158,7 +158,7 @@ class Warden:
         return -signal.SIGKILL if self.is_gone else None
 
     def failure_of(self, number: int) -> str | None:
-        """Why its walls could not be put up, so that nothing of the genome ran; None if they were."""
+        """Why its walls could not be put up; nothing of the genome ran then. None if they were."""
         return self._failures.get(number)
 
     def close(self) -> None:

@@ -49,11 +49,11 @@ print(json.dumps({
     "network": sorted(os.listdir("/sys/class/net")) if os.path.exists("/sys/class/net") else [],
     "dev": sorted(os.listdir("/dev")),
     "folder": os.getcwd(),
-    "package": sorted(os.listdir(%r)),
+    "package": sorted(os.listdir(PACKAGE)),
     "home": os.path.exists(os.path.expanduser("~/.ssh")) or os.path.exists("/home"),
     "run": os.path.exists("/run"),
     "environment": [n for n in os.environ if n not in ("PWD", "LC_CTYPE")],
-}))""" % str(PACKAGE_ROOT / "evolution")
+}))""".replace("PACKAGE", repr(str(PACKAGE_ROOT / "evolution")))
     seen = answer(program, tmp_path)
     assert isinstance(seen, dict)
     assert max(seen["processes"]) < 10
@@ -68,7 +68,9 @@ print(json.dumps({
 def test_nothing_but_the_folders_in_memory_can_be_written(tmp_path):
     program = """
 refused = {}
-for path in ("/x", "/usr/x", "/dev/x", "/etc/x", "/proc/sys/kernel/core_pattern", sys.prefix + "/x"):
+for path in (
+    "/x", "/usr/x", "/dev/x", "/etc/x", "/proc/sys/kernel/core_pattern", sys.prefix + "/x"
+):
     try: open(path, "w").close(); refused[path] = False
     except OSError: refused[path] = True
 for path in ("/tmp/x", "/dev/shm/x", "x"):
