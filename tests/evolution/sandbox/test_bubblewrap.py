@@ -43,17 +43,20 @@ def _bubblewrap_works():
 
 
 def test_the_box_holds_what_was_named_and_its_own_processes(tmp_path):
-    program = """
+    program = (
+        f"package = {str(PACKAGE_ROOT / 'evolution')!r}"
+        + """
 print(json.dumps({
     "processes": [int(n) for n in os.listdir("/proc") if n.isdigit()],
     "network": sorted(os.listdir("/sys/class/net")) if os.path.exists("/sys/class/net") else [],
     "dev": sorted(os.listdir("/dev")),
     "folder": os.getcwd(),
-    "package": sorted(os.listdir(PACKAGE)),
+    "package": sorted(os.listdir(package)),
     "home": os.path.exists(os.path.expanduser("~/.ssh")) or os.path.exists("/home"),
     "run": os.path.exists("/run"),
     "environment": [n for n in os.environ if n not in ("PWD", "LC_CTYPE")],
-}))""".replace("PACKAGE", repr(str(PACKAGE_ROOT / "evolution")))
+}))"""
+    )
     seen = answer(program, tmp_path)
     assert isinstance(seen, dict)
     assert max(seen["processes"]) < 10
@@ -68,9 +71,8 @@ print(json.dumps({
 def test_nothing_but_the_folders_in_memory_can_be_written(tmp_path):
     program = """
 refused = {}
-for path in (
-    "/x", "/usr/x", "/dev/x", "/etc/x", "/proc/sys/kernel/core_pattern", sys.prefix + "/x"
-):
+switch = "/proc/sys/kernel/core_pattern"
+for path in ("/x", "/usr/x", "/dev/x", "/etc/x", switch, sys.prefix + "/x"):
     try: open(path, "w").close(); refused[path] = False
     except OSError: refused[path] = True
 for path in ("/tmp/x", "/dev/shm/x", "x"):

@@ -97,7 +97,7 @@ def test_a_group_that_lends_no_limits_is_not_used(tmp_path):
 
 
 def test_a_refused_setting_leaves_no_group_behind(tmp_path):
-    """A plain folder has no file ``memory.max``: as if its controller were off."""
+    # A plain folder has no file memory.max, and neither has a group whose controller is off.
     own = tmp_path / "own"
     assert MemoryGroup.open(_LIMIT, 12, delegated(own, "memory pids")) is None
     assert sorted(path.name for path in own.iterdir()) == ["cgroup.procs", "cgroup.subtree_control"]

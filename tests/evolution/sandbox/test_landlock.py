@@ -143,6 +143,37 @@ def test_modes_and_owners_of_files_stay(places):
     assert run(chmod, workspace, rules=None, argument=str(target)) == "done"
 
 
+@pytest.mark.parametrize("older", range(1, 8))
+def test_an_older_kernel_leaves_no_hole(older, places, stranger):
+    """What an older Landlock does not know — signals, truncation — is seccomp's to refuse."""
+    need("landlock")
+    if older > landlock.version():
+        pytest.skip(f"this kernel has version {landlock.version()}")
+    workspace, outside = places
+    before = f"import evolution.sandbox.landlock as walls; walls._version = lambda: {older}"
+    body = """
+folder, pid = argument
+def refused(action):
+    try: action()
+    except OSError: return True
+    return False
+Path("own").write_text("written")
+return [
+    refused(lambda: Path(folder, "secret").read_text()),
+    refused(lambda: Path(folder, "new").write_text("x")),
+    refused(lambda: os.truncate(Path(folder, "secret"), 0)),
+    refused(lambda: os.kill(pid, signal.SIGCONT)),
+    refused(lambda: os.rename("own", Path(folder, "own"))),
+]
+"""
+    argument = [str(outside), stranger]
+    for may_fork in (False, True):
+        rules = policy("landlock", workspace, may_fork=may_fork)
+        said = run(body, workspace, rules=rules, argument=argument, before=before)
+        assert said == [True] * 5
+    assert run(body, workspace, rules=None, argument=argument) == [False] * 5
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root has privileges to lose")
 @pytest.mark.parametrize("level", LEVELS)
 def test_root_has_no_privilege_left(level, tmp_path):

@@ -17,7 +17,7 @@ ABIS = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 MACHINES = pytest.mark.parametrize("machine", ABIS)
 CLOSED = Permits(fork=False, signals=False, metadata=False, pid=77)
 OPEN = Permits(fork=True, signals=True, metadata=True, pid=77)
-UNKNOWN_FLAGS = 0x3D0F00  # what the C library asks of ``clone`` for a thread
+THREAD_FLAGS = 0x3D0F00  # what the C library asks of ``clone`` for a thread
 
 
 def verdict(program: Program, number: int, *arguments: int, abi: int) -> int:
@@ -78,7 +78,7 @@ def test_the_calls_of_x32_are_refused():
 
 @MACHINES
 def test_threads_are_made_and_processes_are_not(machine):
-    assert judged(CLOSED, machine, "clone", UNKNOWN_FLAGS) == 0
+    assert judged(CLOSED, machine, "clone", THREAD_FLAGS) == 0
     assert judged(CLOSED, machine, "clone", 17) == errno.EPERM
     assert judged(OPEN, machine, "clone", 17) == 0
     assert judged(OPEN, machine, "clone3") == errno.ENOSYS
@@ -88,7 +88,7 @@ def test_threads_are_made_and_processes_are_not(machine):
 @pytest.mark.parametrize("bit", [17, 25, 26, 27, 28, 29, 30])
 def test_no_clone_makes_a_namespace(machine, bit):
     assert judged(OPEN, machine, "clone", 1 << bit | 17) == errno.EPERM
-    assert judged(OPEN, machine, "clone", 1 << bit | UNKNOWN_FLAGS) == errno.EPERM
+    assert judged(OPEN, machine, "clone", 1 << bit | THREAD_FLAGS) == errno.EPERM
 
 
 @MACHINES
