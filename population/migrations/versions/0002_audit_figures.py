@@ -11,11 +11,9 @@ depends_on = None
 
 def upgrade() -> None:
     """Trials of before were not audited: nothing to fill in."""
-    with op.batch_alter_table("trials") as trials:
-        trials.add_column(sa.Column("audit", sa.JSON()))
+    op.add_column("trials", sa.Column("audit", sa.JSON()))
 
 
 def downgrade() -> None:
     """The figures are lost, the scores stay."""
-    with op.batch_alter_table("trials") as trials:
-        trials.drop_column("audit")
+    op.drop_column("trials", "audit")
