@@ -11,9 +11,15 @@ from typing import Any, Protocol
 import psutil
 
 from evolution.executors.protocol import Job
-from evolution.sandbox.confinement import gpu_devices, system_readable
 from evolution.sandbox.environment import trainer_environment
 from evolution.sandbox.spec import Spec
+from evolution.sandbox.visible import (
+    corpus_folders,
+    gpu_devices,
+    gpu_readable,
+    system_listable,
+    system_readable,
+)
 from population import MAIN, BudgetKind, Genome
 
 
@@ -290,7 +296,9 @@ def box_options(walls: Walls, slot: Slot) -> dict[str, Any]:
     return {
         "level": walls.level,
         "shares_box": walls.shares_box,
-        "readable": list(system_readable()),
+        "readable": [*system_readable(), *(gpu_readable() if slot.gpu is not None else ())],
+        "hidden": list(corpus_folders()),
+        "listable": list(system_listable()),
         "devices": list(gpu_devices()) if slot.gpu is not None else [],
         # Compilers of kernels are programs of their own.
         "may_fork": walls.may_fork or slot.gpu is not None,

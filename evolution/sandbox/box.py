@@ -17,6 +17,7 @@ from evolution.sandbox.process_tree import ProcessTree
 from evolution.sandbox.spec import Spec
 from evolution.sandbox.trainer import Launch, Trainer, bring_data, read_files, remove_folder
 from evolution.sandbox.usage import written_bytes
+from evolution.sandbox.visible import without
 from evolution.sandbox.warden import BoxPlan, Warden
 
 _TICK_SECONDS = 0.1
@@ -67,6 +68,8 @@ class Box:
         self._workspace = self._scratch / "box"
         self._files = {who: read_files(self._scratch / who) for who in ("genome", "baseline")}
         self._start_count = 0
+        self._readable, self._listable = without(spec.readable, spec.hidden)
+        self._listable += spec.listable
 
     def check_ruler(self) -> None:
         """Believe no number that another ``prepare.py`` measured."""
@@ -212,7 +215,8 @@ class Box:
             cpu=spec.cpu,
             policy=Policy(
                 level=spec.level,
-                readable=tuple(spec.readable),
+                readable=tuple(self._readable),
+                listable=tuple(self._listable),
                 writable=(str(folder),),
                 devices=tuple(spec.devices),
                 may_fork=spec.may_fork,
@@ -237,6 +241,7 @@ class Box:
             level=spec.level,
             readable=tuple(spec.readable),
             devices=tuple(spec.devices),
+            hidden=tuple(spec.hidden),
             workspace=self._workspace,
             workspace_bytes=round(spec.workspace_mb * 2**20) if in_memory else None,
         )

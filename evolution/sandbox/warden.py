@@ -38,6 +38,7 @@ class BoxPlan:
         level: Containment level.
         readable: Files and folders that are seen, read-only.
         devices: Device nodes that may be used.
+        hidden: Folders below what is seen that are not.
         workspace: The one folder that can be written; trainers have theirs in it.
         workspace_bytes: Its size, where it lives in memory; None for a folder of the host.
     """
@@ -45,6 +46,7 @@ class BoxPlan:
     level: str
     readable: tuple[str, ...]
     devices: tuple[str, ...]
+    hidden: tuple[str, ...]
     workspace: Path
     workspace_bytes: int | None
 
@@ -73,12 +75,13 @@ class Warden:
         self.channel, other = socket.socketpair(socket.AF_UNIX, PACKETS)
         if IS_LINUX:
             self.channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        program = [sys.executable, "-u", "-P", "-s", "-m", "evolution.sandbox.warden_process"]
+        program = [sys.executable, "-u", "-P", "-m", "evolution.sandbox.warden_process"]
         command = box_command(
             plan.level,
             [*program, str(other.fileno()), *modules],
             readable=plan.readable,
             devices=plan.devices,
+            hidden=plan.hidden,
             workspace=str(plan.workspace),
             workspace_bytes=plan.workspace_bytes,
         )
