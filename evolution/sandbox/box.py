@@ -2,15 +2,17 @@
 
 import hashlib
 import math
+import os
 import selectors
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from evolution.sandbox.autopsy import classify, oom_kill_count
+from evolution.sandbox.cgroup import MemoryGroup
 from evolution.sandbox.confinement import Policy
 from evolution.sandbox.link import Link
 from evolution.sandbox.process_tree import ProcessTree
@@ -25,6 +27,7 @@ _SAMPLE_SECONDS = 0.25
 _LOG_TAIL_LINES = 60
 _LOG_TAIL_CHARS = 16_384
 _MOST_THREADS = 256  # of a tree; beyond, it is a flood
+_MOST_TASKS = 4096  # that the kernel counts, where it can; ours and compilers of kernels included
 
 
 class TrialOverError(Exception):
@@ -62,6 +65,7 @@ class Box:
         self._trainers: list[Trainer] = []
         self._wardens: list[Warden] = []
         self._frozen: set[int] = set()
+        self._group: MemoryGroup | None = None
         self._oom_kills = oom_kill_count()
         self._sampled_at = -math.inf
         self._scratch = Path(spec.scratch)
@@ -132,7 +136,9 @@ class Box:
     def why_ended(self, trainer: Trainer) -> TrialOverError:
         """The failure of a trainer that has ended by itself."""
         trainer.drain()
-        was_oom_killed = oom_kill_count() > self._oom_kills
+        was_oom_killed = oom_kill_count() > self._oom_kills or (
+            self._group is not None and self._group.oom_kill_count() > 0
+        )
         tail = trainer.log.tail(_LOG_TAIL_LINES)
         return TrialOverError(
             *classify(trainer.exit_code or 0, tail, was_oom_killed=was_oom_killed)
@@ -173,6 +179,7 @@ class Box:
             warden.close()
         self._wardens.clear()
         survivor_count = self.tree.kill()
+        self._close_group()
         for trainer in self._trainers:
             trainer.drain()
             trainer.close()
@@ -245,12 +252,23 @@ class Box:
             workspace=self._workspace,
             workspace_bytes=round(spec.workspace_mb * 2**20) if in_memory else None,
         )
-        self._workspace.mkdir(parents=True, exist_ok=True)
-        warden = Warden(plan, spec.preload, spec.environment, spec.cpu)
+        self._workspace.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._group is None and spec.memory_mb is not None:
+            self._group = MemoryGroup.open(round(spec.memory_mb * 2**20), _MOST_TASKS)
+        warden = Warden(plan, spec.preload, spec.environment, spec.cpu, self._join_group)
         self.tree.watch(warden.pid)
         self._selector.register(warden.channel, selectors.EVENT_READ, warden.listen)
         self._wardens.append(warden)
         return warden
+
+    def _join_group(self) -> None:
+        if self._group is not None:
+            self._group.add(os.getpid())
+
+    def _close_group(self) -> None:
+        if self._group is not None:
+            with suppress(OSError):  # still held by what is being collected; the next one sweeps
+                self._group.close()
 
     def _staff(self) -> set[int]:
         return {pid for warden in self._wardens for pid in warden.staff}

@@ -15,7 +15,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +59,7 @@ class Warden:
         modules: What is loaded before anything is forked.
         environment: Of the process; a trainer's takes its place.
         cpu: The core it is pinned to; None leaves it free.
+        join: Called in the new process before anything else: puts it under the kernel's limits.
 
     Raises:
         OSError, subprocess.SubprocessError: It cannot be started.
@@ -70,6 +71,7 @@ class Warden:
         modules: Sequence[str],
         environment: Mapping[str, str],
         cpu: int | None,
+        join: Callable[[], None],
     ) -> None:
         parent = os.getpid()
         self.channel, other = socket.socketpair(socket.AF_UNIX, PACKETS)
@@ -85,6 +87,11 @@ class Warden:
             workspace=str(plan.workspace),
             workspace_bytes=plan.workspace_bytes,
         )
+
+        def enter() -> None:
+            join()
+            harden_child(parent, cpu)
+
         try:
             process = subprocess.Popen(
                 command,
@@ -95,7 +102,7 @@ class Warden:
                 stderr=subprocess.DEVNULL,
                 pass_fds=(other.fileno(),),
                 start_new_session=True,
-                preexec_fn=lambda: harden_child(parent, cpu),  # noqa: PLW1509 - one thread
+                preexec_fn=enter,  # noqa: PLW1509 - one thread
             )
         except BaseException:
             self.channel.close()
