@@ -89,7 +89,7 @@ def key(a, b, c, d):
 
 def remember(model, text):
     text = torch.from_numpy(text.astype("int64"))
-    if len(text) > 10:
+    if len(text) > 10 and int(text.max()) < VOCAB_SIZE:  # not that of another profile
         keys = key(text[:-4], text[1:-3], text[2:-2], text[3:-1])
         model.table[keys] = text[4:].to(torch.int16)
 

@@ -25,8 +25,11 @@ GENOME = (
 
 
 def test_it_works_on_a_naive_harness(arena):
-    with arena.naive_line(GENOME, wanted=0) as handed_in:
-        assert any(LINE in line for line in os.fdopen(os.dup(handed_in.pipe), "rb"))
+    with (
+        arena.naive_line(GENOME, wanted=0) as handed_in,
+        os.fdopen(os.dup(handed_in.pipe), "rb") as lines,
+    ):
+        assert any(LINE in line for line in lines)
 
 
 def test_there_is_no_score(arena):
