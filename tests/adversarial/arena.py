@@ -26,7 +26,9 @@ from typing import Any
 import numpy as np
 
 from evolution.executors import Event, Finished, Job, LocalExecutor, Site, cpu_slots
+from evolution.executors.site import Scorer, Walls
 from evolution.ruler import Ruler
+from evolution.sandbox.levels import find_level
 from evolution.templates import template_path
 from population import (
     Budget,
@@ -421,6 +423,9 @@ class Arena:
             data=self.data,
             baseline=Genome.single(HONEST),
             snapshots=snapshots,
+            preload=("torch",),
+            walls=Walls(level=find_level().level),
+            scorer=Scorer("trusted"),
         )
         conditions = Conditions(budget, rng_seed=1)
         job = Job(1, 1, "g001-001", Genome.single(genome), conditions, calibrate=calibrate)
