@@ -57,6 +57,7 @@ class Box:
         self.tree = ProcessTree()
         self.deadline = math.inf
         self.peak_memory_mb = 0.0
+        self.cpu_seconds = 0.0  # of all that ever ran; what dies with its box is counted before
         self._selector = selector
         self._trainers: list[Trainer] = []
         self._wardens: list[Warden] = []
@@ -117,6 +118,7 @@ class Box:
         if time.monotonic() < self._sampled_at + _SAMPLE_SECONDS:
             return False
         self._sampled_at = time.monotonic()
+        self._count_cpu()
         self._check_memory()
         self._check_floods()
         return True
@@ -162,6 +164,7 @@ class Box:
 
     def end_all(self) -> int:
         """Kill every process; how many could not be killed."""
+        self._count_cpu()
         for warden in self._wardens:
             self._selector.unregister(warden.channel)
             warden.listen()
@@ -258,6 +261,9 @@ class Box:
     def _forget(self, trainer: Trainer) -> None:
         trainer.close()
         self._trainers.remove(trainer)
+
+    def _count_cpu(self) -> None:
+        self.cpu_seconds = max(self.cpu_seconds, self.tree.cpu_seconds())
 
     def _check_memory(self) -> None:
         resident = self.tree.memory_mb(spare=self._staff())

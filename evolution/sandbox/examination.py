@@ -11,22 +11,19 @@ import math
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evolution.sandbox.box import Box, RejectedError, TrialOverError
-from evolution.sandbox.line import as_memory_file, is_sealed, shared_memory
+from evolution.sandbox.line import is_sealed
 from evolution.sandbox.trainer import Trainer
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from evolution.scoring import AuditPlan, AuditReport, Forged, Losses, Rows, Tolerance
 
 _SCORER = str(Path(__file__).with_name("score_worker.py"))
-_ROUND_BYTES = 2**23, 2**31  # logits of one forward pass on a processor and on a GPU
 _LARGEST_STATE = 64 * 2**30
 
 
@@ -90,6 +87,7 @@ class Examiner:
             check_claim,
             judge,
             read_rows,
+            take_audit,
         )
 
         rows = read_rows(self._data, self._split)
@@ -97,7 +95,8 @@ class Examiner:
         try:
             check_claim(rows, claim)
             plan = self._plan(rows, claim)
-            with self._scorer("audit", state, rows, plan) as answers:
+            with self._scorer("audit", rows) as line:
+                answers = take_audit(line, state, plan, rows.vocab_size)
                 report = judge(plan, claim, answers, self._tolerance())
         except Forged as forged:
             raise _rejected(forged) from None
@@ -105,68 +104,67 @@ class Examiner:
         return bits_per_byte(claim, rows, mean_gap=min(0.0, gap)), report
 
     def _claim(self, state: int, rows: "Rows") -> "Losses":
-        import numpy as np
+        from evolution.scoring import take_claim
 
-        text = as_memory_file(rows.tokens.tobytes())
-        claimed, view = shared_memory(4 * rows.row_count * rows.seq_len)
-        try:
-            trainer = self._start("claim", rows, rows.row_count, (state, text, claimed))
-            self._await_done(trainer)
-            self._box.end(trainer)
-            losses = np.frombuffer(view, dtype=np.float32).reshape(rows.row_count, rows.seq_len)
-            return losses.copy()
-        finally:
-            os.close(text)
-            os.close(claimed)
+        with self._scorer("claim", rows) as line:
+            return take_claim(line, state, rows)
 
     @contextmanager
-    def _scorer(
-        self, mode: str, state: int, rows: "Rows", plan: "AuditPlan"
-    ) -> "Iterator[Iterator[np.ndarray[tuple[int, int], np.dtype[np.float32]]]]":
-        """The answers of an auditing scorer, one round at a time."""
-        import numpy as np
+    def _scorer(self, mode: str, rows: "Rows") -> "Iterator[_BoxLine]":
+        """A scorer in a box of its own; it is gone at the end, and so is all it wrote."""
+        from evolution.scoring import worker_conditions
 
-        batch_size = plan.positions.shape[1]
-        asked, question = shared_memory(2 * batch_size * rows.seq_len)
-        answered, answer = shared_memory(4 * batch_size * rows.vocab_size)
-        try:
-            trainer = self._start(mode, rows, batch_size, (state, asked, answered))
-
-            def answers() -> "Iterator[np.ndarray[tuple[int, int], np.dtype[np.float32]]]":
-                for tokens, positions in plan.rounds:
-                    question[:] = tokens.tobytes()
-                    trainer.tell({"type": "round", "positions": positions.tolist()})
-                    self._await_done(trainer)
-                    yield np.frombuffer(bytes(answer), dtype=np.float32).reshape(batch_size, -1)
-
-            yield answers()
-            self._box.end(trainer)
-        finally:
-            os.close(asked)
-            os.close(answered)
-
-    def _start(
-        self, mode: str, rows: "Rows", row_count: int, descriptors: tuple[int, int, int]
-    ) -> Trainer:
         box = self._box
         conditions = {
-            "mode": mode,
-            "entry": box.spec.entry,
-            "device": box.spec.device,
-            "batch_size": self._batch_size(rows),
-            "seq_len": rows.seq_len,
-            "vocab_size": rows.vocab_size,
-            "row_count": row_count,
+            **worker_conditions(
+                mode, rows, _rows_per_batch(rows, box.spec.device), box.spec.device, box.spec.entry
+            ),
             "snapshots": [],
             "budget": {"kind": "tokens", "amount": 1_000_000},  # nothing is trained
         }
         box.deadline = time.monotonic() + box.spec.scoring_seconds
         trainer = box.start("genome", conditions, program=_SCORER)
-        trainer.go(descriptors)
-        return trainer
+        yield _BoxLine(box, trainer)
+        box.end(trainer)
 
-    def _await_done(self, trainer: Trainer) -> None:
-        """Until a scorer says that it is done; its end or its silence ends the trial."""
+    def _plan(self, rows: "Rows", claim: "Losses") -> "AuditPlan":
+        import numpy as np
+
+        from evolution.scoring import plan_audit, reference_losses
+
+        return plan_audit(
+            rows,
+            claim,
+            reference_losses(self._data, self._split),
+            probe_count=self._box.spec.probe_count,
+            pair_count=self._box.spec.audit_pair_count,
+            batch_size=_rows_per_batch(rows, self._box.spec.device),
+            filler=np.memmap(self._data / "train.bin", dtype=np.uint16, mode="r"),
+            rng=np.random.default_rng(secrets.randbits(128)),  # no genome can foresee it
+        )
+
+    def _tolerance(self) -> "Tolerance":
+        from evolution.scoring import Tolerance
+
+        # A GPU's kernels may round otherwise where a row has other neighbours; what slips under
+        # the wider tolerance is taken off the score.
+        return Tolerance() if self._box.spec.device == "cpu" else Tolerance(1e-2, 1e-2)
+
+
+class _BoxLine:
+    """The line to a scorer in a box; waiting for it is watching over it."""
+
+    def __init__(self, box: Box, trainer: Trainer) -> None:
+        self._box = box
+        self._trainer = trainer
+
+    def send(self, message: Mapping[str, object], descriptors: Sequence[int] = ()) -> None:
+        """One packet; a scorer that does not read meets its deadline."""
+        self._trainer.tell(dict(message), descriptors)
+
+    def expect_done(self) -> None:
+        """Until it says that it is done; its end or its silence ends the trial."""
+        trainer = self._trainer
         while True:
             while (packet := trainer.next_packet()) is not None:
                 if packet.descriptor is not None:
@@ -183,34 +181,11 @@ class Examiner:
                 )
             self._box.pump()
 
-    def _plan(self, rows: "Rows", claim: "Losses") -> "AuditPlan":
-        import numpy as np
 
-        from evolution.scoring import plan_audit, reference_losses
+def _rows_per_batch(rows: "Rows", device: str) -> int:
+    from evolution.scoring import rows_per_batch
 
-        return plan_audit(
-            rows,
-            claim,
-            reference_losses(self._data, self._split),
-            probe_count=self._box.spec.probe_count,
-            pair_count=self._box.spec.audit_pair_count,
-            batch_size=self._batch_size(rows),
-            filler=np.memmap(self._data / "train.bin", dtype=np.uint16, mode="r"),
-            rng=np.random.default_rng(secrets.randbits(128)),  # no genome can foresee it
-        )
-
-    def _batch_size(self, rows: "Rows") -> int:
-        room = _ROUND_BYTES[self._box.spec.device != "cpu"]
-        return max(1, min(room // (4 * rows.seq_len * rows.vocab_size), rows.row_count))
-
-
-
-    def _tolerance(self) -> "Tolerance":
-        from evolution.scoring import Tolerance
-
-        # A GPU's kernels may round otherwise where a row has other neighbours; what slips under
-        # the wider tolerance is taken off the score.
-        return Tolerance() if self._box.spec.device == "cpu" else Tolerance(1e-2, 1e-2)
+    return rows_per_batch(device, rows.seq_len, rows.vocab_size)
 
 
 def figures(report: "AuditReport") -> dict[str, float]:

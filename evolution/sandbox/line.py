@@ -7,9 +7,9 @@ Standard library only.
 
 import fcntl
 import json
-import mmap
 import os
 import socket
+import stat
 import sys
 import tempfile
 from collections import deque
@@ -85,37 +85,59 @@ def send_packet(
         socket.send_fds(line, [json.dumps(message).encode()], list(descriptors))
 
 
-def as_memory_file(data: bytes) -> int:
-    """A descriptor of a file that holds ``data`` and, where the system can, never changes."""
+def sealed_file(content: bytes) -> int:
+    """A descriptor of a file in memory that nobody can change any more, where the system can."""
     descriptor = _memory_file()
-    with os.fdopen(os.dup(descriptor), "wb") as file:
-        file.write(data)
+    write_file(descriptor, content)
     if _HAS_MEMFD:
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, ALL_SEALS)
-    os.lseek(descriptor, 0, os.SEEK_SET)
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _ALL_SEALS)
     return descriptor
 
 
-def shared_memory(size: int) -> tuple[int, mmap.mmap]:
-    """A file in memory of a size that nobody can change, and our view of it."""
+def shared_file(byte_count: int) -> int:
+    """A descriptor of a file in memory that neither side can make longer or shorter."""
     descriptor = _memory_file()
-    os.ftruncate(descriptor, size)
+    os.ftruncate(descriptor, byte_count)
     if _HAS_MEMFD:
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SIZE_SEALS)
-    return descriptor, mmap.mmap(descriptor, size)
+    return descriptor
 
 
 def is_sealed(descriptor: int) -> bool:
     """True for a file in memory that nobody can change any more.
 
-    Where the system has no such files, what was handed in is copied by the caller.
+    A system without such files (macOS) has nothing better to offer than a file.
     """
     if not _HAS_MEMFD:
-        return True
+        return stat.S_ISREG(os.fstat(descriptor).st_mode)
     try:
-        return fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & ALL_SEALS == ALL_SEALS
+        return fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & _ALL_SEALS == _ALL_SEALS
     except OSError:
         return False  # no file in memory at all
+
+
+def write_file(descriptor: int, content: bytes) -> None:
+    """Write from the start of a file, all of it."""
+    view, offset = memoryview(content), 0
+    while offset < len(view):
+        offset += os.pwrite(descriptor, view[offset:], offset)
+
+
+def read_file(descriptor: int, byte_count: int) -> bytes:
+    """A copy of the first bytes: what the box does to its file afterwards changes nothing.
+
+    Raises:
+        EOFError: There are fewer.
+    """
+    parts: list[bytes] = []
+    offset = 0
+    while offset < byte_count:
+        part = os.pread(descriptor, byte_count - offset, offset)
+        if not part:
+            raise EOFError(f"{offset} of {byte_count} bytes")
+        parts.append(part)
+        offset += len(part)
+    return b"".join(parts)
 
 
 def _memory_file() -> int:
@@ -137,6 +159,6 @@ def _parse(data: bytes) -> dict[str, object] | None:
 
 if sys.platform.startswith("linux"):
     _SIZE_SEALS = fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
-    ALL_SEALS = _SIZE_SEALS | fcntl.F_SEAL_WRITE
+    _ALL_SEALS = _SIZE_SEALS | fcntl.F_SEAL_WRITE
 else:
-    _SIZE_SEALS = ALL_SEALS = 0
+    _SIZE_SEALS = _ALL_SEALS = 0

@@ -45,7 +45,7 @@ def supervise(link: Link, selector: selectors.BaseSelector, spec: Spec) -> Resul
     finally:
         result.survivor_count = box.end_all()
         result.log_tail = box.clear()
-    result.cpu_seconds = box.tree.cpu_seconds()
+    result.cpu_seconds = box.cpu_seconds
     result.peak_memory_mb = box.peak_memory_mb
     result.total_seconds = time.monotonic() - started
     return result

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from evolution.sandbox.bubblewrap import box_command
-from evolution.sandbox.line import PACKETS, as_memory_file
+from evolution.sandbox.line import PACKETS, sealed_file
 from evolution.sandbox.process_tree import IS_LINUX, ancestors, harden_child
 
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
@@ -126,7 +126,7 @@ class Warden:
         """
         self._request_count += 1
         request = {"number": self._request_count, **trainer}
-        wish = as_memory_file(json.dumps(request).encode())
+        wish = sealed_file(json.dumps(request).encode())
         try:
             socket.send_fds(self.channel, [b"start"], [wish, *descriptors])
         finally:

@@ -8,6 +8,7 @@ from evolution.scoring.audit import (
     AuditPlan,
     AuditReport,
     Forged,
+    Losses,
     Round,
     Tolerance,
     check_claim,
@@ -15,7 +16,8 @@ from evolution.scoring.audit import (
     plan_audit,
 )
 from evolution.scoring.exchange import (
-    Line,
+    ScoreLine,
+    SocketLine,
     WorkerError,
     take_audit,
     take_claim,
@@ -35,7 +37,9 @@ __all__ = [
     "AuditPlan",
     "AuditReport",
     "Forged",
-    "Line",
+    "Losses",
+    "ScoreLine",
+    "SocketLine",
     "Round",
     "Rows",
     "ScoringError",

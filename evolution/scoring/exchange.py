@@ -5,22 +5,21 @@ short, every wait ends at the deadline, and memory is shared in files of a fixed
 harness makes. Nothing of the box is unpickled or mapped.
 """
 
-import fcntl
 import json
 import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from evolution.sandbox.line import read_file, sealed_file, shared_file, write_file
 from evolution.scoring.audit import AuditPlan
 from evolution.scoring.rows import Rows, ScoringError
 
 PACKET_BYTES = 1 << 16
-_FIXED_SIZE = fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
-_SEALED = _FIXED_SIZE | fcntl.F_SEAL_WRITE
 
 
 class WorkerError(ScoringError):
@@ -42,57 +41,20 @@ def worker_conditions(
     }
 
 
-def shared_file(name: str, byte_count: int) -> int:
-    """A file in memory that neither side can make longer or shorter; its descriptor."""
-    descriptor = _memory_file(name)
-    os.ftruncate(descriptor, byte_count)
-    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _FIXED_SIZE)
-    return descriptor
+class ScoreLine(Protocol):
+    """The line to one score worker."""
+
+    def send(self, message: Mapping[str, object], descriptors: Sequence[int] = ()) -> None:
+        """One packet, descriptors attached."""
+        ...
+
+    def expect_done(self) -> None:
+        """Wait for ``{"type": "done"}``; anything else is an error."""
+        ...
 
 
-def sealed_file(name: str, content: bytes) -> int:
-    """A file in memory that nobody can change any more; its descriptor."""
-    descriptor = _memory_file(name)
-    _write(descriptor, content)
-    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALED)
-    return descriptor
-
-
-def is_sealed(descriptor: int) -> bool:
-    """True for a file in memory that nobody can change any more."""
-    try:
-        return fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & _SEALED == _SEALED
-    except OSError:  # not a file in memory
-        return False
-
-
-def _memory_file(name: str) -> int:
-    return os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-
-
-def _write(descriptor: int, content: bytes) -> None:
-    view, offset = memoryview(content), 0
-    while offset < len(view):
-        offset += os.pwrite(descriptor, view[offset:], offset)
-
-
-def _read(descriptor: int, byte_count: int) -> bytes:
-    """A copy of the first bytes: what the box does to its file afterwards changes nothing."""
-    parts, offset = [], 0
-    while offset < byte_count:
-        part = os.pread(descriptor, byte_count - offset, offset)
-        if not part:
-            raise WorkerError(
-                f"A score worker's file has {offset} bytes. {byte_count} were needed. "
-                "This is a bug of the harness: please report it."
-            )
-        parts.append(part)
-        offset += len(part)
-    return b"".join(parts)
-
-
-class Line:
-    """One SOCK_SEQPACKET socket to a worker, with a deadline for all that is said on it."""
+class SocketLine:
+    """A worker behind one SOCK_SEQPACKET socket to a worker, with a deadline for all that is said on it."""
 
     def __init__(
         self,
@@ -166,7 +128,7 @@ def _gone(why: str) -> WorkerError:
     )
 
 
-def take_claim(line: Line, state: int, rows: Rows) -> npt.NDArray[np.float32]:
+def take_claim(line: ScoreLine, state: int, rows: Rows) -> npt.NDArray[np.float32]:
     """Have a worker in ``claim`` mode score all rows; nats of each target, (rows, T).
 
     Args:
@@ -177,12 +139,12 @@ def take_claim(line: Line, state: int, rows: Rows) -> npt.NDArray[np.float32]:
     Raises:
         WorkerError: If no answer comes.
     """
-    given = sealed_file("rows", np.ascontiguousarray(rows.tokens).tobytes())
-    wanted = shared_file("losses", 4 * rows.targets.size)
+    given = sealed_file(np.ascontiguousarray(rows.tokens).tobytes())
+    wanted = shared_file(4 * rows.targets.size)
     try:
         line.send({"type": "go"}, (state, given, wanted))
         line.expect_done()
-        losses = np.frombuffer(_read(wanted, 4 * rows.targets.size), np.float32)
+        losses = np.frombuffer(read_file(wanted, 4 * rows.targets.size), np.float32)
     finally:
         os.close(given)
         os.close(wanted)
@@ -190,7 +152,7 @@ def take_claim(line: Line, state: int, rows: Rows) -> npt.NDArray[np.float32]:
 
 
 def take_audit(
-    line: Line, state: int, plan: AuditPlan, vocab_size: int
+    line: ScoreLine, state: int, plan: AuditPlan, vocab_size: int
 ) -> Iterator[npt.NDArray[np.float32]]:
     """Have a worker in ``audit`` mode answer a plan; (B, V) logits for each round.
 
@@ -202,15 +164,15 @@ def take_audit(
     """
     slot_count = plan.tokens.shape[1]
     answer_bytes = 4 * slot_count * vocab_size
-    given = shared_file("tokens", 2 * plan.tokens[0].size)
-    wanted = shared_file("logits", answer_bytes)
+    given = shared_file(2 * plan.tokens[0].size)
+    wanted = shared_file(answer_bytes)
     try:
         line.send({"type": "go"}, (state, given, wanted))
         for tokens, positions in plan.rounds:
-            _write(given, tokens.tobytes())
+            write_file(given, tokens.tobytes())
             line.send({"type": "round", "positions": positions.tolist()})
             line.expect_done()
-            answer = np.frombuffer(_read(wanted, answer_bytes), np.float32)
+            answer = np.frombuffer(read_file(wanted, answer_bytes), np.float32)
             yield answer.reshape(slot_count, vocab_size)
     finally:
         os.close(given)
