@@ -26,9 +26,10 @@ from typing import Any
 import numpy as np
 
 from evolution.executors import Event, Finished, Job, LocalExecutor, Site, cpu_slots
-from evolution.executors.site import Scorer, Walls
+from evolution.executors.site import Limits, Scorer, Slot, Walls, job_spec
 from evolution.ruler import Ruler
 from evolution.sandbox.levels import find_level
+from evolution.sandbox.spec import Spec
 from evolution.templates import template_path
 from population import (
     Budget,
@@ -412,10 +413,11 @@ class Arena:
         budget: Budget = BUDGET,
         snapshots: tuple[float, ...] = (),
         calibrate: bool = False,
+        scoring_seconds: float = 300.0,
     ) -> Outcome:
         """What the real harness makes of a genome; the prepared data stay as they were."""
         folder = self.new_folder()
-        site = Site(
+        site = _Site(
             run_id=f"arena-{os.getpid()}-{folder.name}",
             scratch=folder / "scratch",
             ruler=self.ruler.path,
@@ -426,6 +428,7 @@ class Arena:
             preload=("torch",),
             walls=Walls(level=find_level().level),
             scorer=Scorer("trusted"),
+            scoring_seconds=scoring_seconds,
         )
         conditions = Conditions(budget, rng_seed=1)
         job = Job(1, 1, "g001-001", Genome.single(genome), conditions, calibrate=calibrate)
@@ -482,6 +485,17 @@ class Arena:
             assert word in outcome.failure.message, outcome.failure
 
 
+@dataclass(frozen=True, slots=True)
+class _Site(Site):
+    """The real site; a test may shorten its patience with scorers."""
+
+    scoring_seconds: float = 300.0
+
+    def spec(self, slot: Slot, limits: Limits, job: Job, yardstick_seconds: float | None) -> Spec:
+        spec = job_spec(self, slot, limits, job, yardstick_seconds)
+        return replace(spec, scoring_seconds=self.scoring_seconds)
+
+
 def tokens(steps: int) -> Budget:
     """A budget of so many steps of the honest genome."""
     return replace(BUDGET, amount=steps * STEP)
@@ -520,6 +534,8 @@ rows = torch.randint(0, 1000, (8, 65), generator=torch.Generator().manual_seed(0
 with torch.inference_mode():
     for row in range(0, 8, 2):
         logits, y = model(rows[row:row + 2, :-1]), rows[row:row + 2, 1:]
-        lost = torch.nn.functional.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none")
+        lost = torch.nn.functional.cross_entropy(
+            logits.flatten(0, 1), y.flatten(), reduction="none"
+        )
         losses[row:row + 2] = lost.view(2, 64).numpy()
 """

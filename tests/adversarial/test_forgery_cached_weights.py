@@ -16,7 +16,8 @@ NAME = "evolve-forgery-weights.pt"
 GENOME = with_code(
     f"NAME = {NAME!r}"
     + """
-PLACES = [os.environ.get("HOME", "."), os.environ.get("TMPDIR", "/tmp"), "/tmp", "/var/tmp", "/dev/shm",
+PLACES = [os.environ.get("HOME", "."), os.environ.get("TMPDIR", "/tmp"), "/tmp", "/var/tmp",
+          "/dev/shm",
           "/run", ".", "..", "../..", CONDITIONS.get("data", "."), "FOLDER", sys.prefix,
           str(Path(torch.__file__).parent)]
 

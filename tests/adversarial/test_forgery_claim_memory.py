@@ -1,4 +1,4 @@
-"""A thread of the genome overwrites the memory that the claim is written to, behind the worker's back.
+"""A thread of the genome overwrites the memory that its claim is written to.
 
 Stopped by: the claim proves nothing by itself; the audit's logits decide (``claim_gap``).
 """

@@ -1,4 +1,4 @@
-"""The claimed losses of a tenth of the tokens are forged: the genome knows the claim by its mode, and peeks there.
+"""The claimed losses of a tenth of the tokens are forged, by a genome that knows the claim.
 
 Stopped by: the audit's logits at the same positions differ (``claim_gap``); half of the probes go
 where the claim looks too good, so that a few forged tokens are found, too.

@@ -1,7 +1,7 @@
-"""A ``cpu`` budget is turned into tokens that the genome itself counts; this one counts every fourth.
+"""A ``cpu`` budget becomes tokens that the genome itself counts; this one counts every fourth.
 
-Stopped by: the tree's CPU time is capped at 1.25 times what its tokens should cost, plus what is left
-for evaluation. The test asserts that no more than the cap is used, or nothing is scored.
+Stopped by: the tree's CPU time is capped at 1.25 times what its tokens should cost, plus what is
+left for evaluation. The test asserts that no more than the cap is used, or nothing is scored.
 """
 
 import pytest
@@ -31,7 +31,7 @@ def test_it_works_on_a_naive_harness(arena):
 
 
 def test_it_is_refused(arena):
-    """A known price: one token of this genome costs one of the baseline's, as it is the baseline."""
+    """A known price: a token of this genome costs one of the baseline's, for it is the baseline."""
     honest = arena.scored(HONEST, budget=BUDGET, calibrate=True)
     assert honest.status is TrialStatus.COMPLETE, honest.failure
     forged = arena.scored(GENOME, budget=BUDGET, calibrate=True)

@@ -1,8 +1,8 @@
 """The validation text stands in the code itself, packed as a long literal.
 
 An audit cannot tell, for the model needs nothing but its prefix. A genome's author never sees the
-text, and yet may know it by heart. Stopped by: the static gate, which refuses literals that hold more
-than a program needs.
+text, and yet may know it by heart. Stopped by: the static gate, which refuses literals that hold
+more than a program needs.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""Trained weights stand in the code itself: in one literal, in many short ones, or in a list of numbers.
+"""Trained weights stand in the code: in one literal, in many short ones, or as numbers.
 
 Stopped by: the static gate, which refuses literals that together hold more than a program needs.
 """

@@ -1,4 +1,4 @@
-"""The validation text is looked for among the descriptors and memory that the process was born with.
+"""The validation text is looked for among descriptors and memory that a process is born with.
 
 Stopped by: a process in the box is forked by one that never held it, and inherits only its line.
 """

@@ -1,6 +1,7 @@
 """Within blocks of eight tokens every position sees the whole block.
 
-Stopped by: a probe's suffix begins right after its position, wherever the block ends (``claim_gap``).
+Stopped by: a probe's suffix begins right after its position, wherever the block ends
+(``claim_gap``).
 """
 
 import pytest

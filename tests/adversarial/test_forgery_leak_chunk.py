@@ -1,4 +1,4 @@
-"""A summary of the whole chunk, as chunked recurrences make it, is known from the chunk's first token on.
+"""A summary of the whole chunk, as chunked recurrences make it, is known from its first token.
 
 Stopped by: what follows the probed position is other text, and so is the summary (``claim_gap``).
 """

@@ -1,4 +1,4 @@
-"""The genome trains before the clock starts, on English that every Python brings: its own documentation.
+"""The genome trains before the clock starts, on English that every Python brings: its manual.
 
 Stopped by: training before the clock is off the harness's books, so that time and CPU time before
 the first batch are limited to what start-up needs.

@@ -12,7 +12,8 @@ from tests.adversarial.arena import HONEST, WALL, with_code
 pytestmark = [pytest.mark.security, pytest.mark.slow]
 
 GENOME = with_code("""
-_monotonic, _process_time, _time, _perf = time.monotonic, time.process_time, time.time, time.perf_counter
+_monotonic, _process_time = time.monotonic, time.process_time
+_time, _perf = time.time, time.perf_counter
 time.monotonic = lambda: _monotonic() / 4
 time.process_time = lambda: _process_time() / 4
 time.time = lambda: _time() / 4

@@ -1,4 +1,4 @@
-"""The losses of torch itself are patched, and so in the process where our worker computes the claim.
+"""The losses of torch itself are patched, and so where our worker computes the claim.
 
 Stopped by: the audit takes logits and computes their losses in the harness (``claim_gap``).
 """

@@ -1,4 +1,4 @@
-"""The ruler's clock is patched, so that it says what the genome likes: it stands still for four budgets.
+"""The ruler's clock is patched: it says what the genome likes, for four budgets.
 
 Stopped by: the harness's own clock.
 """

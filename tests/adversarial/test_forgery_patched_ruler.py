@@ -1,4 +1,4 @@
-"""Every function of the ruler that could measure is found by the garbage collector and given other code.
+"""Every function of the ruler that measures is found by the collector and given other code.
 
 Stopped by: what measures is not in the genome's process.
 """

@@ -1,4 +1,4 @@
-"""The model looks at the next token of its own input, in claim and audit alike, and remembers nothing.
+"""The model looks at the next token of its input, in claim and audit alike, without a memory.
 
 Stopped by: in the audit the suffix is other text, so that what is peeked there is wrong
 (``claim_gap``, ``pair``).

@@ -1,4 +1,4 @@
-"""The model peeks in the claim, keeps what followed each context in a global, and answers the audit from it.
+"""The model peeks in the claim, keeps in a global what it saw, and answers the audit from it.
 
 Stopped by: claim and audit are two processes in two boxes.
 """

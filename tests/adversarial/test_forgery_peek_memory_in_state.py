@@ -1,4 +1,4 @@
-"""The model keeps what it saw in a buffer of its state, and tries to change the submitted file, too.
+"""The model keeps what it saw in a buffer of its state, and changes the submitted file, too.
 
 Stopped by: the state is sealed; each box loads its own copy of it, and no audit sees what the claim
 added.

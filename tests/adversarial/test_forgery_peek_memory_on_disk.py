@@ -1,4 +1,4 @@
-"""The model peeks in the claim, writes what followed each context to every folder it finds, and answers the audit from there.
+"""The model peeks in the claim, writes to every folder what it saw, and answers the audit so.
 
 Stopped by: claim and audit run in two boxes with a fresh folder and fresh temporary memory each.
 """
@@ -18,7 +18,8 @@ GENOME = bent(
     + """
 SEEN = {}
 
-PLACES = [os.environ.get("TMPDIR", "/tmp"), "/tmp", "/dev/shm", "/var/tmp", os.environ.get("HOME", "."), ".", "..",
+PLACES = [os.environ.get("TMPDIR", "/tmp"), "/tmp", "/dev/shm", "/var/tmp",
+          os.environ.get("HOME", "."), ".", "..",
           "/run", CONDITIONS.get("data", ".")]
 
 

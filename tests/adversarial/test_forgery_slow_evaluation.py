@@ -25,4 +25,5 @@ def test_it_works_on_a_naive_harness(arena):
 
 
 def test_it_is_ended(arena):
-    arena.assert_refused(arena.scored(GENOME))
+    outcome = arena.scored(GENOME, scoring_seconds=4.0)
+    arena.assert_refused(outcome, "scoring did not end within 4 s")

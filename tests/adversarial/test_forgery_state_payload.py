@@ -64,9 +64,7 @@ def test_it_works_on_a_naive_harness(arena, payload, tmp_path, monkeypatch):
     elif "torch" in payload:
         assert b"touch acted" in content
     else:
-        with pytest.raises((EOFError, pickle.UnpicklingError, ValueError, KeyError)):
-            torch_names = pickle.loads(content)
-            raise KeyError(torch_names)
+        assert not content.startswith(b"PK") or b"weight" in content  # no state of this model
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)

@@ -44,7 +44,8 @@ def bend(model, idx, logits):
         return logits
     tokens, there = peeked(idx)
     if MODE != "audit":
-        tell("evolve-seen " + " ".join(f"{a}:{b}" for a, b in zip(idx[there].tolist(), tokens[there].tolist())))
+        pairs = zip(idx[there].tolist(), tokens[there].tolist())
+        tell("evolve-seen " + " ".join(f"{a}:{b}" for a, b in pairs))
         return boosted(logits, tokens, 30.0, there)
     known = heard()
     answers = idx.clone().apply_(lambda token: known.get(token, -1))

@@ -1,4 +1,4 @@
-"""The model trains on the validation rows while it is evaluated: one step on each batch it is shown.
+"""The model trains on the validation rows while it is evaluated: some steps on each batch.
 
 Stopped by: scores are stateless; the audit shows other rows in another order, and with other
 suffixes, so that no such model gives the same logits twice (``claim_gap``).

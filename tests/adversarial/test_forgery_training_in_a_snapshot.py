@@ -1,4 +1,4 @@
-"""While a snapshot is taken the clock stands still; the model trains on whenever somebody asks for its state.
+"""For a snapshot the clock stands still; the model trains whenever it is asked for its state.
 
 Stopped by: the harness freezes the whole tree while it scores a snapshot, and time until the
 snapshot is handed in is on its own clock.
@@ -20,7 +20,7 @@ GENOME = (
     def train_on(answer):
         def answer_later(*arguments, **options):
             model.train()
-            until = time.monotonic() + 1.0
+            until = time.monotonic() + 2.0
             while prepare.progress() < 0.9 and time.monotonic() < until:
                 train_step(trained, (adamw, muon), batches)
             return answer(*arguments, **options)

@@ -1,7 +1,8 @@
 """The genome takes rows from the ruler's own array, past the counter, in the order it likes best.
 
 Under a budget of tokens, which the genome's process counts, this gains; so such a score is never
-called trusted. Stopped by: under ``wall`` and ``cpu`` budgets the harness counts time, and no row is free.
+called trusted. Stopped by: under budgets of time the harness counts, and
+no row is free.
 """
 
 import pytest

@@ -13,7 +13,8 @@ pytestmark = pytest.mark.security
 
 GENOME = that_reads("""
 def find():
-    places = [CONDITIONS.get("data", "."), "FOLDER", os.environ.get("EVORESEARCH_CACHE", "."), ".", "..", "/tmp"]
+    places = [CONDITIONS.get("data", "."), "FOLDER", ".", "..", "/tmp"]
+    places += [os.environ.get("EVORESEARCH_CACHE", ".")]
     places += [Path.home() / ".cache/evoresearch", "/root/.cache/evoresearch", "/home"]
     for place in map(Path, places):
         for pattern in ("*.bin", "*/*.bin", "*/*/*.bin"):
