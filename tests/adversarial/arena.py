@@ -232,6 +232,11 @@ class Arena:
         self.data_hash = self.ruler.read(data).data_hash
         self._count = 0
 
+    @property
+    def encoding(self) -> Any:
+        """The tokenizer of the data."""
+        return self.ruler._ask("load_tokenizer", self.data)
+
     # --- the naive harness ---
 
     def naive(self, genome: str, **options: Any) -> float:

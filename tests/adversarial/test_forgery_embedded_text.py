@@ -8,6 +8,7 @@ more than a program needs.
 import base64
 import zlib
 
+import numpy as np
 import pytest
 
 from population import Genome, Manual, rule_problems
@@ -34,12 +35,29 @@ def in_pieces(arena):
     return text.replace(f"'{packed}'", f"(\n{lines}\n)".replace("\\n", "\n"))
 
 
-def test_it_works_on_a_naive_harness(arena):
-    arena.assert_gains_naively(genome(arena))
-    arena.assert_gains_naively(in_pieces(arena))
+def as_prose(arena):
+    """The same, in plain words, a page to a literal: what an author may know by heart."""
+    encoding = arena.encoding
+    text = encoding.decode(np.fromfile(arena.data / "validation.bin", dtype=np.uint16).tolist())
+    pages = [text[at : at + 3_500] for at in range(0, len(text), 3_500)]
+    return that_reads(f"""
+def find():
+    encoding = prepare.load_tokenizer(CONDITIONS["data"])
+    for document in "".join({pages!r}).split(prepare.BOS):
+        yield np.array(encoding.encode_ordinary(document), dtype=np.uint16)
+""")
 
 
-def test_the_gate_refuses_it(arena):
-    for text in (genome(arena), in_pieces(arena)):
-        problems = rule_problems(Manual(), Genome.single(text), Genome.single(HONEST))
-        assert problems, len(text)
+FORMS = {"one literal": genome, "many lines": in_pieces, "prose": as_prose}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_it_works_on_a_naive_harness(arena, form):
+    arena.assert_gains_naively(FORMS[form](arena))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_gate_refuses_it(arena, form):
+    text = FORMS[form](arena)
+    problems = rule_problems(Manual(), Genome.single(text), Genome.single(HONEST))
+    assert "blob" in {problem.rule for problem in problems}
