@@ -50,8 +50,8 @@ test-guides: $(STAMP) ## every command of README and guides, in processes of the
 test-gpu: $(STAMP) ## those that need a CUDA device
 	$(BIN)/python -m pytest -m gpu
 
-test-security: $(STAMP) ## whole trees are killed, secrets stay out, hostile text is data
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) tests/evolution/test_supervisor.py tests/evolution/test_local_executor.py tests/evolution/test_process_tree.py tests/evolution/test_streams.py
+test-security: $(STAMP) ## every attack on score and box; whole trees are killed, hostile text is data
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) -m "not gpu and not api" tests/adversarial tests/evolution/test_supervisor.py tests/evolution/test_local_executor.py tests/evolution/test_process_tree.py tests/evolution/test_streams.py
 
 coverage: $(STAMP) ## branch coverage of the four packages, child processes included
 	rm -f .coverage .coverage.*
