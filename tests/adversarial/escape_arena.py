@@ -219,15 +219,17 @@ def unconfined(program: str, ground: Ground, *, is_watched: bool = False) -> Att
 
 
 def confined(
-    program: str, level: str, ground: Ground, *, is_watched: bool = False, data_mb: int = 256
+    program: str, level: str, ground: Ground, *, is_watched: bool = False, data_mb: int = 640
 ) -> Attempt:
     """Run the program in a box of this level, in the ground's scratch folder."""
     from evolution.sandbox.bubblewrap import box_command
-    from evolution.sandbox.confinement import Policy, system_readable
+    from evolution.sandbox.confinement import Policy, system_listable, system_readable
 
     path, scratch = _write(program, ground), ground.path("work/scratch")
-    readable = (*system_readable(), str(path.parent), *_our_code())
-    policy = Policy(level, readable, (str(scratch),), data_bytes=data_mb << 20)
+    readable = (*system_readable(), str(path.parent))
+    policy = Policy(
+        level, readable, (str(scratch),), listable=system_listable(), data_bytes=data_mb << 20
+    )
     marker = _marker()
     environment = trainer_environment(marker, scratch, source=ground.environment())
     command = box_command(
@@ -240,10 +242,6 @@ def confined(
     )
     environment["PYTHONPATH"] = str(PACKAGE.parent)
     return _watch(command, environment, marker, ground, is_watched)
-
-
-def _our_code() -> tuple[str, str]:
-    return str(PACKAGE / "__init__.py"), str(PACKAGE / "sandbox")
 
 
 def _marker() -> str:

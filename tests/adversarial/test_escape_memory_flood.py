@@ -4,8 +4,7 @@ from tests.adversarial.escape_arena import EscapeContract
 
 pytestmark = [pytest.mark.security, pytest.mark.slow]
 
-LIMIT_MB = 256  # what a box of the arena allows
-FLOOD_MB = 640
+LIMIT_MB = 640  # what a box of the arena allows; the allocator alone takes 256 at a time
 
 
 class MemoryContract(EscapeContract):
@@ -20,7 +19,7 @@ class TestAnonymousMemory(MemoryContract):
     program = """
 held = []
 with a_try("bytes"):
-    for _ in range(64):
+    for _ in range(120):
         held.append(bytearray(b"x") * (10 << 20))
 time.sleep(0.3)
 """
@@ -31,7 +30,7 @@ class TestPrivateMappings(MemoryContract):
 import mmap
 held = []
 with a_try("maps"):
-    for _ in range(64):
+    for _ in range(120):
         held.append(mmap.mmap(-1, 10 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
         for at in range(0, 10 << 20, 4096):
             held[-1][at] = 1
@@ -45,8 +44,8 @@ class TestTheHeap(MemoryContract):
 libc.sbrk.restype = ctypes.c_void_p
 libc.sbrk.argtypes = [ctypes.c_long]
 with a_try("break"):
-    start = libc.sbrk(640 << 20)
+    start = libc.sbrk(1200 << 20)
     if start != ctypes.c_void_p(-1).value:
-        ctypes.memset(start, 1, 640 << 20)
+        ctypes.memset(start, 1, 1200 << 20)
 time.sleep(0.3)
 """
