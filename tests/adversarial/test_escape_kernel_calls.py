@@ -29,9 +29,9 @@ CALLS = {
     "keyctl": (250, 9999, 0, 0, 0, 0), "io_uring_setup": (425, 0, 0), "io_uring_enter": (426, -1, 0, 0, 0, 0),
     "io_uring_register": (427, -1, 0, 0, 0), "personality": (135, 0x0040000), "settimeofday": (164, 1, 1),
     "clock_settime": (227, 99, 0), "adjtimex": (159, 0), "sethostname": (170, 0, 9999),
-    "setdomainname": (171, 0, 9999), "iopl": (172, 9), "ioperm": (173, 1 << 30, 1, 1), "vhangup_no": (154, 99, 0, 0),
+    "setdomainname": (171, 0, 9999), "iopl": (172, 9), "ioperm": (173, 1 << 30, 1, 1), 
     "open_by_handle_at": (304, -1, 0, 0), "move_pages": (279, 1 << 22, 0, 0, 0, 0, 0),
-    "migrate_pages": (256, 1 << 22, 0, 0, 0), "mbind": (237, 0, 0, 9999, 0, 0, 0),
+    "migrate_pages": (256, 1 << 22, 0, 0, 0),
 }
 for name, (number, *arguments) in CALLS.items():
     answer = syscall(number, *arguments)
@@ -39,12 +39,6 @@ for name, (number, *arguments) in CALLS.items():
         print("reached:", name, answer)
 """
 
-    #: Reached by ordinary programs, and without power over anyone else.
-    harmless = frozenset({"vhangup_no"})
-
     def harm(self, ground, attempt):
-        reached = {
-            line.split()[1] for line in attempt.output.splitlines() if line.startswith("reached:")
-        }
-        dangerous = sorted(reached - self.harmless)
-        return f"the kernel answers to {', '.join(dangerous)}" if dangerous else ""
+        reached = [line for line in attempt.output.splitlines() if line.startswith("reached:")]
+        return "; ".join(reached)
