@@ -10,9 +10,10 @@ and writes token files, all hashed, into the cache. As a module it serves ``trai
     report(loss, model=None, **scalars)             one point of the training curve
     evaluate_bpb(model)                             the score: validation bits per byte
 
-Alone, everything is decided and computed here. Under the harness (``EVORESEARCH_HARNESS`` names two
-pipes) the harness releases the clock and hears of each point and score. ``torch`` loads only where
-batches or scores are made, so that the search can prepare data without it.
+Alone, everything is decided and computed here. Under the harness (``EVORESEARCH_HARNESS`` names a
+socket and a pipe) the harness releases the clock, hands over the text to learn from, hears of each
+point, and scores the model that is handed in. ``torch`` loads only where batches or scores are made,
+so that the search can prepare data without it.
 """
 
 import argparse
@@ -25,7 +26,9 @@ import json
 import math
 import os
 import shutil
+import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -235,6 +238,12 @@ def read_manifest(folder: str | os.PathLike[str]) -> dict[str, Any]:
             f"The prepared data in {folder} is not as it was made: {error!s}. "
             f"Every file must match its hash in manifest.json. {remedy}"
         ) from error
+    return manifest
+
+
+def _read_lengths(folder: Path) -> dict[str, Any]:
+    """The manifest as the harness shows it to a genome: without hashes, and without text beside it."""
+    manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text("utf-8"))
     return manifest
 
 
@@ -673,14 +682,19 @@ class Conditions:
     snapshots: tuple[float, ...] = ()
     split: str = "validation"
     calibration_steps: int = 24
+    scoring: str = "reported"
 
 
 class Harness:
-    """The line to the supervisor: one JSON object a line each way. If it closes, the trial ends."""
+    """The line to the supervisor: JSON packets both ways, and JSON lines of news to it.
+
+    If it closes, the trial ends.
+    """
 
     def __init__(self, descriptors: str) -> None:
-        self._reads, self._writes = (int(number) for number in descriptors.split(","))
-        self._buffer = b""
+        packets, self._writes = (int(number) for number in descriptors.split(","))
+        self._packets = socket.socket(fileno=os.dup(packets))
+        self.tokens: int | None = None
 
     def send(self, **message: object) -> None:
         """One message to the supervisor."""
@@ -692,18 +706,49 @@ class Harness:
             _leave()
 
     def wait_for_go(self) -> None:
-        """Until the supervisor releases us."""
-        while b"\n" not in self._buffer:
-            try:
-                received = os.read(self._reads, 4096)
-            except OSError:
-                received = b""
-            if not received:
-                _leave()
-            self._buffer += received
-        line, self._buffer = self._buffer.split(b"\n", 1)
-        if json.loads(line).get("type") != "go":
+        """Until the supervisor releases us; the text to learn from comes with it, once."""
+        message, descriptors = self._receive()
+        if message.get("type") != "go":
             _leave()
+        if descriptors and self.tokens is None:
+            self.tokens = descriptors[0]
+
+    def hand_in(self, model: "torch.nn.Module", **message: object) -> dict[str, Any]:
+        """Hand in what a model has learnt, sealed; the supervisor's answer."""
+        state = _sealed_state(model)
+        try:
+            socket.send_fds(self._packets, [json.dumps(message).encode()], [state])
+        except OSError:
+            _leave()
+        finally:
+            os.close(state)
+        return self._receive()[0]
+
+    def _receive(self) -> tuple[dict[str, Any], list[int]]:
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._packets, 2**16, 1)
+        except OSError:
+            data, descriptors = b"", []
+        if not data:
+            _leave()
+        return json.loads(data), descriptors
+
+
+def _sealed_state(model: "torch.nn.Module") -> int:
+    """A file in memory with the model's ``state_dict``, which nobody can change any more."""
+    import torch
+
+    if not hasattr(os, "memfd_create"):
+        with tempfile.TemporaryFile() as file:
+            torch.save(model.state_dict(), file)
+            file.flush()
+            return os.dup(file.fileno())
+    state = os.memfd_create("state", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    with os.fdopen(os.dup(state), "wb") as file:
+        torch.save(model.state_dict(), file)
+    seals = fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
+    fcntl.fcntl(state, fcntl.F_ADD_SEALS, seals)
+    return state
 
 
 def _leave() -> NoReturn:
@@ -811,6 +856,20 @@ class TrialState:
 
         return np.memmap(self.conditions.data / name, dtype=np.uint16, mode="r")
 
+    def training_tokens(self) -> "np.ndarray[Any, np.dtype[np.uint16]]":
+        """The text to learn from: what the harness handed over, or the prepared file."""
+        import numpy as np
+
+        if self.harness is None or self.harness.tokens is None:
+            return self.tokens_of("train.bin")
+        with os.fdopen(os.dup(self.harness.tokens), "rb") as file:
+            return np.memmap(file, dtype=np.uint16, mode="r")
+
+    @property
+    def is_scored_elsewhere(self) -> bool:
+        """True where the harness computes the scores."""
+        return self.harness is not None and self.conditions.scoring == "trusted"
+
     def count_batch(self, tokens: int) -> None:
         """A batch is asked for: the first starts the clock, and calibration waits at each."""
         clock = self.clock
@@ -844,7 +903,9 @@ def _read_conditions() -> tuple[Conditions, dict[str, Any]]:
         profile = default_profile()
         _say(f"No data was named: using the profile {profile} in {cache_dir()}.")
         data = prepare(profile, on_progress=show_progress)
-    manifest = read_manifest(data)
+    scoring = given.get("scoring", "reported")
+    # Where the harness scores, it has checked the data, and shows no more than their lengths.
+    manifest = read_manifest(data) if scoring == "reported" else _read_lengths(data)
     budget = given.get("budget") or manifest["budget"]
     conditions = Conditions(
         data=data,
@@ -856,6 +917,7 @@ def _read_conditions() -> tuple[Conditions, dict[str, Any]]:
         snapshots=tuple(float(fraction) for fraction in given.get("snapshots", ())),
         split=given.get("split", "validation"),
         calibration_steps=int(given.get("calibration_steps", Conditions.calibration_steps)),
+        scoring=scoring,
     )
     if conditions.kind not in ("wall", "cpu", "tokens") or conditions.amount <= 0:
         raise PrepareError(
@@ -936,8 +998,7 @@ def make_dataloader(
 
     state = _state()
     seq_len = seq_len or state.manifest["seq_len"]
-    data = state.tokens_of("train.bin")
-    row_count = (len(data) - 1 - seq_len) // seq_len
+    row_count = (state.manifest["tokens"]["train.bin"] - 1 - seq_len) // seq_len
     if batch_size < 1 or row_count < 1:
         raise ValueError(f"no batch of {batch_size} rows of {seq_len} tokens can be made")
     number, state.loader_count = state.loader_count, state.loader_count + 1
@@ -953,14 +1014,16 @@ def make_dataloader(
 
     def batches() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         starts = rows()
+        state.count_batch(batch_size * seq_len)
+        data = state.training_tokens()
         while True:
-            state.count_batch(batch_size * seq_len)
             first = np.array([next(starts) for _ in range(batch_size)])
             both = torch.from_numpy(data[first[:, None] + within].astype(np.int64))
             if state.device == "cuda":
                 both = both.pin_memory()
             both = both.to(state.device, non_blocking=True)
             yield both[:, :-1].contiguous(), both[:, 1:].contiguous()
+            state.count_batch(batch_size * seq_len)
 
     return batches()
 
@@ -989,15 +1052,24 @@ def report(loss: object, model: "torch.nn.Module | None" = None, **scalars: obje
     if due and model is not None and state.harness is not None:
         state.pending_snapshots = state.pending_snapshots[len(due) :]
         with clock.stopped():
-            bpb = _bits_per_byte(model, "slice.bin")
-        state.harness.send(
-            type="snapshot",
-            fraction=due[-1],
-            progress=share,
-            bpb=bpb if math.isfinite(bpb) else None,
-        )
+            _take_snapshot(state, model, due[-1], share)
         state.steps_by_report.start(clock.tokens)
         state.steps_by_batch.start(clock.tokens)
+
+
+def _take_snapshot(
+    state: TrialState, model: "torch.nn.Module", fraction: float, share: float
+) -> None:
+    """Have the model scored on the small slice: by the harness, or here where it is believed."""
+    assert state.harness is not None
+    if state.is_scored_elsewhere:
+        answer = state.harness.hand_in(model, type="snapshot", fraction=fraction, progress=share)
+        if answer.get("type") != "go":
+            _leave()
+        return
+    bpb = _bits_per_byte(model, "slice.bin")
+    bpb_or_none = bpb if math.isfinite(bpb) else None
+    state.harness.send(type="snapshot", fraction=fraction, progress=share, bpb=bpb_or_none)
 
 
 def _show_point(state: TrialState, share: float, loss: float, scalars: dict[str, float]) -> None:
@@ -1031,6 +1103,16 @@ def evaluate_bpb(model: "torch.nn.Module") -> float:
     state.steps_by_batch.mark(clock.tokens)
     started = clock.started if clock.started is not None else clock.now()
     train_seconds = clock.now() - started - clock.stopped_seconds
+    steps = state.steps_by_report if state.steps_by_report.steps else state.steps_by_batch
+    facts = {
+        "tokens": clock.tokens,
+        "batches": clock.batches,
+        "train_seconds": train_seconds,
+        "token_seconds": steps.summary(),
+    }
+    if state.harness is not None and state.is_scored_elsewhere:
+        with clock.stopped():
+            return float(state.harness.hand_in(model, type="submit", **facts)["val_bpb"])
     with clock.stopped():
         val_bpb = _bits_per_byte(model, f"{state.conditions.split}.bin")
     if not math.isfinite(val_bpb):
@@ -1039,28 +1121,26 @@ def evaluate_bpb(model: "torch.nn.Module") -> float:
             "Training has diverged: lower the learning rates, or look for a division by zero."
         )
     if state.harness is not None:
-        steps = state.steps_by_report if state.steps_by_report.steps else state.steps_by_batch
-        state.harness.send(
-            type="score",
-            val_bpb=val_bpb,
-            tokens=clock.tokens,
-            batches=clock.batches,
-            train_seconds=train_seconds,
-            token_seconds=steps.summary(),
-        )
+        state.harness.send(type="score", val_bpb=val_bpb, **facts)
     return val_bpb
 
 
 def _bits_per_byte(model: "torch.nn.Module", name: str) -> float:
-    """Cross-entropy of the file's tokens in bits, over the bytes they stand for."""
+    """Cross-entropy of the file's tokens in bits, over the bytes they stand for.
+
+    Rows are disjoint pieces of T + 1 tokens, T inputs and the T tokens that follow them, so that no
+    row shows what another is asked. Every batch has the same shape: the last begins again at the
+    first row, and what comes twice is not counted.
+    """
     import numpy as np
     import torch
 
     state = _state()
     seq_len, vocab_size = state.manifest["seq_len"], state.manifest["vocab_size"]
-    data = state.tokens_of(name)
     lengths = np.fromfile(state.conditions.data / "token_bytes.bin", dtype=np.uint16)
-    row_count = (len(data) - 1) // seq_len
+    data = state.tokens_of(name)
+    row_count = len(data) // (seq_len + 1)
+    rows = data[: row_count * (seq_len + 1)].reshape(row_count, seq_len + 1)
     room = 2**23 if state.device == "cpu" else 2**31  # bytes of one batch's logits
     batch_size = max(1, room // (4 * seq_len * vocab_size))
     nats, byte_count = 0.0, 0
@@ -1068,29 +1148,36 @@ def _bits_per_byte(model: "torch.nn.Module", name: str) -> float:
     model.eval()
     try:
         with torch.inference_mode():
-            for row in range(0, row_count, batch_size):
-                count = min(batch_size, row_count - row)
-                rows = data[row * seq_len : (row + count) * seq_len + 1].astype(np.int64)
-                x = torch.from_numpy(rows[:-1].reshape(count, seq_len)).to(state.device)
-                logits = model(x)
-                if tuple(logits.shape) != (count, seq_len, vocab_size):
-                    raise SystemExit(
-                        f"The model's logits have shape {tuple(logits.shape)}, but "
-                        f"{(count, seq_len, vocab_size)} was needed: (batch, time, vocabulary). "
-                        "Return one logit for each token of the vocabulary at each position."
-                    )
-                y = torch.from_numpy(rows[1:]).to(state.device)
-                losses = torch.nn.functional.cross_entropy(
-                    logits.float().reshape(-1, vocab_size), y, reduction="none"
-                )
-                counted = lengths[rows[1:]].astype(np.int64)
-                losses = losses[torch.from_numpy(counted > 0).to(state.device)]
+            for first in range(0, row_count, batch_size):
+                batch = rows[np.arange(first, first + batch_size) % row_count].astype(np.int64)
+                count = min(batch_size, row_count - first)
+                counted = lengths[batch[:count, 1:]].astype(np.int64)
+                losses = _losses(model, torch.from_numpy(batch).to(state.device), vocab_size)
+                losses = losses[:count][torch.from_numpy(counted > 0).to(state.device)]
                 nats += float(losses.double().sum() if state.device != "mps" else losses.sum())
                 byte_count += int(counted.sum())
     finally:
         for module, was_training in modes:
             module.training = was_training
     return nats / math.log(2) / byte_count
+
+
+def _losses(model: "torch.nn.Module", batch: "torch.Tensor", vocab_size: int) -> "torch.Tensor":
+    """Nats of each target of rows (batch, time + 1) of token ids; (batch, time)."""
+    import torch
+
+    x, y = batch[:, :-1].contiguous(), batch[:, 1:].contiguous()
+    logits = model(x)
+    if tuple(logits.shape) != (*x.shape, vocab_size):
+        raise SystemExit(
+            f"The model's logits have shape {tuple(logits.shape)}, but "
+            f"{(*x.shape, vocab_size)} was needed: (batch, time, vocabulary). "
+            "Return one logit for each token of the vocabulary at each position."
+        )
+    losses = torch.nn.functional.cross_entropy(
+        logits.float().reshape(-1, vocab_size), y.reshape(-1), reduction="none"
+    )
+    return losses.reshape(y.shape)
 
 
 # --- as a script ---------------------------------------------------------------------------------

@@ -11,10 +11,8 @@ from dataclasses import dataclass, field
 from typing import TypeGuard
 
 from population import Direction, Metric
+from population.fitness import INTERVAL as INTERVAL  # noqa: PLC0414 - a re-export
 from population.messages import one_line
-
-#: Standard deviations on each side of a 95 % interval.
-INTERVAL = 1.96
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ Every key with its default stands in the `evolve.toml` at the top of the reposit
 owns types, ranges and the words of a refusal.
 """
 
-import difflib
 import os
 import tomllib
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from evolution.task_settings import TaskSettings
-from population.errors import EvolveError
+from population.errors import EvolveError, did_you_mean
 
 #: Shares of a budget at which a reading is taken; see `Site.snapshots`.
 SNAPSHOTS = (0.1, 0.25, 0.5)
@@ -289,9 +288,7 @@ def _explain(error: ValidationError, source: str) -> str:
     count = error.error_count()
     more = f" ({count - 1} more after this one)" if count > 1 else ""
     if complaint["type"] == "extra_forbidden":
-        known = _known_keys(path[:-1])
-        close = difflib.get_close_matches(path[-1], known, n=1)
-        hint = f"Did you mean {close[0]!r}?" if close else f"Known are: {', '.join(known)}."
+        hint = did_you_mean(path[-1], _known_keys(path[:-1]))
         return f"{source} has an unknown setting {where!r}{more}. {hint} Mend it and try again."
     found = complaint.get("input")
     shown = "" if isinstance(found, Mapping) else f" is {found!r}"

@@ -78,6 +78,7 @@ class Jobs:
             label=variant.name,
             genome=genome,
             conditions=trial.conditions,
+            is_confirmation=trial.purpose is Purpose.VERDICT,
         )
         if limits is not None and trial.purpose is not Purpose.VERDICT:
             job = dataclasses.replace(job, limits=limits)

@@ -99,6 +99,15 @@ class Ruler:
         facts: dict[str, Any] = self._ask("profile_facts", profile)
         return facts
 
+    def budget_of(self, profile: str) -> Budget:
+        """The training budget that the ruler gives a profile.
+
+        Raises:
+            RulerError: If it knows no such profile.
+        """
+        budget = self.profile_facts(profile)["budget"]
+        return Budget(BudgetKind(budget["kind"]), float(budget["amount"]))
+
     def prepare(
         self,
         profile: "Profile | str",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evolution.executors.script_site import ScriptSite
-from evolution.executors.site import TrialSite
+from evolution.executors.site import Scorer, TrialSite, Walls
 from evolution.sandbox.spec import ScriptSpec
 from evolution.task_settings import TaskSettings
 from population import (
@@ -100,7 +100,14 @@ class ScriptTask:
         """
         return Genome({path: self._text(path) for path in self.settings.files}, self.settings.main)
 
-    def site(self, paths: RunPaths, run_id: str, baseline: Genome) -> TrialSite:
+    def site(
+        self,
+        paths: RunPaths,
+        run_id: str,
+        baseline: Genome,
+        walls: Walls,
+        scorer: Scorer,  # noqa: ARG002 - a script scores itself
+    ) -> TrialSite:
         """Scripts that know nothing of us."""
         settings = self.settings
         script = ScriptSpec(
@@ -119,6 +126,7 @@ class ScriptTask:
             seed_variable=settings.seed_variable,
             script=script,
             logs=paths.logs,
+            walls=walls,
         )
 
     def _text(self, path: str) -> str:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from evolution.devices import gpu_names, visible_devices
 from evolution.engine import Engine
 from evolution.executors import LocalExecutor, Slot, cpu_slots, gpu_slots
+from evolution.executors.site import Scorer, Walls
 from evolution.jobs import YARDSTICK
 from evolution.operators import built_in
 from evolution.workspace import Workspace
@@ -50,7 +51,9 @@ def local_executor(workspace: Workspace, slots: list[Slot]) -> LocalExecutor:
     # The name alone is not unique: another folder may hold a run of the same name.
     place = hashlib.sha256(str(workspace.paths.root.resolve()).encode()).hexdigest()[:12]
     run_id = f"{workspace.name}-{place}"
-    site = workspace.task.site(workspace.paths, run_id, workspace.baseline)
+    site = workspace.task.site(
+        workspace.paths, run_id, workspace.baseline, Walls(), Scorer(mode="trusted")
+    )
     seconds = float(yardstick["seconds_per_token"]) if isinstance(yardstick, dict) else None
     return LocalExecutor(site, slots, yardstick_seconds=seconds)
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from evolution.executors import Site
-from evolution.executors.site import TrialSite
+from evolution.executors.site import Scorer, TrialSite, Walls
 from evolution.profiles import Profile
 from evolution.ruler import PreparedData, Ruler
-from population import Budget, BudgetKind, Contract, Genome, Metric, RunPaths
+from population import Budget, Contract, Genome, Metric, RunPaths
 
 
 class Task(Protocol):
@@ -43,7 +43,9 @@ class Task(Protocol):
         """Hash of what is learnt from."""
         ...
 
-    def site(self, paths: RunPaths, run_id: str, baseline: Genome) -> TrialSite:
+    def site(
+        self, paths: RunPaths, run_id: str, baseline: Genome, walls: Walls, scorer: Scorer
+    ) -> TrialSite:
         """Where and how the trials of a run take place."""
         ...
 
@@ -77,8 +79,8 @@ class LanguageModelTask:
     @property
     def budget(self) -> Budget:
         """The settings' budget, or else the one that the run's own ruler gives the profile."""
-        facts = self.ruler.profile_facts(self.profile.name)["budget"]
-        return Budget(BudgetKind(facts["kind"]), self.amount or float(facts["amount"]))
+        budget = self.ruler.budget_of(self.profile.name)
+        return Budget(budget.kind, self.amount or budget.amount)
 
     @property
     def ruler_hash(self) -> str:
@@ -90,7 +92,9 @@ class LanguageModelTask:
         """As the ruler made it."""
         return self.data.data_hash
 
-    def site(self, paths: RunPaths, run_id: str, baseline: Genome) -> TrialSite:
+    def site(
+        self, paths: RunPaths, run_id: str, baseline: Genome, walls: Walls, scorer: Scorer
+    ) -> TrialSite:
         """Trainers under the ruler's protocol."""
         return Site(
             run_id=run_id,
@@ -101,4 +105,6 @@ class LanguageModelTask:
             baseline=baseline,
             logs=paths.logs,
             preload=("torch",),
+            walls=walls,
+            scorer=scorer,
         )

@@ -7,7 +7,7 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +33,7 @@ from evolution.script_manual import script_manual
 from evolution.script_task import ScriptTask
 from evolution.seeds import DEFAULT_FOLDER, Seed, check_distinct, entering, find_seeds
 from evolution.task import LanguageModelTask, Task
-from evolution.templates import template_path
+from evolution.templates import project_file, template_path
 from population import (
     MAIN,
     Branches,
@@ -209,8 +209,7 @@ def open_run(paths: RunPaths, *, report: Report = _silent) -> Iterator[Workspace
 
 def task_contract(store: Store) -> Contract:
     """What the genomes of a run must keep, from its store alone."""
-    task = store.run().settings.get("task")
-    return Contract(is_script=isinstance(task, Mapping) and bool(task.get("files")))
+    return Contract(is_script=bool(store.run().script_files))
 
 
 def check_genome(
@@ -317,10 +316,10 @@ def check_language_model(
         EvolveError: In three parts.
     """
     profile = load_profile(config.run.profile)
-    manual_path = _project_file(project, "program.md")
+    manual_path = project_file(project, "program.md")
     manual = read_manual(manual_path)
     genome = _baseline_genome(project, profile, manual)
-    source = _project_file(project, "prepare.py")
+    source = project_file(project, "prepare.py")
     ruler = Ruler.load(source)
     budget = _budget(config, ruler, profile, manual)
     circumstances = Circumstances(Metric(), budget, genome, config.operators.weights())
@@ -435,13 +434,8 @@ def _check_disk(runs: Path) -> None:
         )
 
 
-def _project_file(project: Path | None, name: str) -> Path:
-    own = project / name if project else None
-    return own if own and own.is_file() else template_path(name)
-
-
 def _baseline_genome(project: Path | None, profile: Profile, manual: Manual) -> Genome:
-    source = _project_file(project, MAIN)
+    source = project_file(project, MAIN)
     try:
         text = source.read_text(encoding="utf-8")
     except OSError as error:
@@ -473,7 +467,7 @@ def _first_seeds(
     found = find_seeds(
         project,
         config.population.seeds,
-        baseline=_project_file(project, MAIN).read_text(encoding="utf-8"),
+        baseline=project_file(project, MAIN).read_text(encoding="utf-8"),
         sizes=profile.knobs,
         report=report,
     )
@@ -538,9 +532,8 @@ def _first_rows(paths: RunPaths, name: str, config: EvolutionConfig, beginning: 
 
 def _budget(config: EvolutionConfig, ruler: Ruler, profile: Profile, manual: Manual) -> Budget:
     """The settings' budget, the manual's, or else what the run's own ruler gives the profile."""
-    facts = ruler.profile_facts(profile.name)["budget"]
-    kind = BudgetKind(facts["kind"])
-    return Budget(kind, budget_of(manual, kind, config.run.budget, float(facts["amount"])))
+    given = ruler.budget_of(profile.name)
+    return Budget(given.kind, budget_of(manual, given.kind, config.run.budget, given.amount))
 
 
 def _frozen_budget(store: Store, task: Task) -> Budget:

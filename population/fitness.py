@@ -3,6 +3,9 @@
 import functools
 from dataclasses import dataclass
 
+#: Standard deviations on each side of a 95 % interval.
+INTERVAL = 1.96
+
 
 @functools.total_ordering
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,4 +43,4 @@ class Fitness:
         return hash(self._key())
 
     def __str__(self) -> str:
-        return "unscored" if self.mean is None else f"{self.mean:.4f} ± {1.96 * self.sd:.4f}"
+        return "unscored" if self.mean is None else f"{self.mean:.4f} ± {INTERVAL * self.sd:.4f}"

@@ -90,11 +90,6 @@ class Genome:
         """Paths of its Python files, in order: what operators may change."""
         return sorted(path for path in self.files if path.endswith(".py"))
 
-    @property
-    def size(self) -> int:
-        """Characters in all files."""
-        return sum(map(len, self.files.values()))
-
     def with_main(self, text: str) -> "Genome":
         """The same genome with another text of its entry."""
         return self.with_file(self.entry, text)

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
-from population.fitness import Fitness
+from population.fitness import INTERVAL, Fitness
 from population.records import Json
 
 
@@ -44,7 +44,7 @@ class Metric:
         """A fitness as people read it, ± 95 %, under the metric's name."""
         if fitness.mean is None or self == Metric():
             return f"{self.name} {fitness}"
-        return f"{self.name} {self.shown(fitness.mean):.6g} ± {1.96 * fitness.sd:.2g}"
+        return f"{self.name} {self.shown(fitness.mean):.6g} ± {INTERVAL * fitness.sd:.2g}"
 
     def to_json(self) -> dict[str, str]:
         """As the store keeps it."""

@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-from population.fitness import Fitness
+from population.fitness import INTERVAL, Fitness
 from population.linear import Edit
 from population.messages import commit_message, one_line
 from population.metric import Metric
@@ -65,7 +65,7 @@ def _effect(
     if before is None or after is None or before.mean is None or after.mean is None:
         unscored = variant if after is None or after.mean is None else parent
         return f"Effect against {parent.name}: unknown, {unscored.name} has no score."
-    gain, error = before.mean - after.mean, 1.96 * math.hypot(before.sd, after.sd)
+    gain, error = before.mean - after.mean, INTERVAL * math.hypot(before.sd, after.sd)
     digits = _decimals(error)
     values = (f"{metric.shown(f.mean or 0.0):.{digits}f}" for f in (before, after))
     return (

@@ -45,9 +45,7 @@ class RunRecord:
     @property
     def script_files(self) -> tuple[str, ...]:
         """The files of a script of the user's own; none where the built-in task is trained."""
-        task = self.settings.get("task")
-        files = task.get("files") if isinstance(task, dict) else None
-        return tuple(map(str, files)) if isinstance(files, list) else ()
+        return script_files_of(self.settings)
 
     @property
     def trains(self) -> str:
@@ -56,6 +54,13 @@ class RunRecord:
             return f"script {self.script_files[0]}"
         run = self.settings.get("run")
         return f"profile {run.get('profile', 'unknown') if isinstance(run, dict) else 'unknown'}"
+
+
+def script_files_of(settings: Mapping[str, Json]) -> tuple[str, ...]:
+    """The same of settings that no run has yet."""
+    task = settings.get("task")
+    files = task.get("files") if isinstance(task, dict) else None
+    return tuple(map(str, files)) if isinstance(files, list) else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,17 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+import torch
 
 from evolution.ruler import Ruler
+from evolution.sandbox.line import PACKETS, is_sealed
 from evolution.templates import template_path
 from population import set_knobs
 
@@ -42,15 +45,15 @@ def tiny_data(cache: Path) -> Path:
 
 
 class TrainerProcess:
-    """A trainer on the other side of two pipes, and the folder it works in."""
+    """A trainer on the other side of the line, and the folder it works in."""
 
     def __init__(self, scratch: Path, environment: dict[str, str], *, has_harness: bool) -> None:
         theirs: tuple[int, ...] = ()
         if has_harness:
-            their_reads, self._writes = os.pipe()
+            self._packets, packets = socket.socketpair(socket.AF_UNIX, PACKETS)
             self._reads, their_writes = os.pipe()
-            theirs = (their_reads, their_writes)
-            environment = {**environment, "EVORESEARCH_HARNESS": f"{their_reads},{their_writes}"}
+            theirs = (packets.detach(), their_writes)
+            environment = {**environment, "EVORESEARCH_HARNESS": f"{theirs[0]},{theirs[1]}"}
         self.process = subprocess.Popen(
             [sys.executable, "-u", "train.py"],
             cwd=scratch,
@@ -64,8 +67,17 @@ class TrainerProcess:
             os.close(descriptor)
         self._lines = os.fdopen(self._reads) if has_harness else None
 
-    def go(self) -> None:
-        os.write(self._writes, b'{"type": "go"}\n')
+    def go(self, descriptors: Sequence[int] = ()) -> None:
+        socket.send_fds(self._packets, [b'{"type": "go"}'], list(descriptors))
+
+    def handed_in(self, answer: dict) -> tuple[dict, dict]:
+        """What it hands in next, message and state; it goes on with the answer."""
+        data, descriptors, _, _ = socket.recv_fds(self._packets, 65_536, 1)
+        assert is_sealed(descriptors[0])
+        with os.fdopen(descriptors[0], "rb") as state:
+            learnt = torch.load(state, weights_only=True)
+        self._packets.send(json.dumps(answer).encode())
+        return json.loads(data), learnt
 
     def message(self) -> dict | None:
         """The next message; None when the trainer has closed its end."""
@@ -85,7 +97,7 @@ class TrainerProcess:
         """Close both ends, as a supervisor that dies does."""
         if self._lines is not None:
             self._lines.close()
-            os.close(self._writes)
+            self._packets.close()
             self._lines = None
 
     def end(self) -> tuple[int, str, str]:

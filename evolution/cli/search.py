@@ -106,10 +106,10 @@ def _settings(
 ) -> "tuple[EvolutionConfig, Path | None]":
     """The settings, and the folder whose genome, ruler and manual are meant."""
     from evolution.config import EvolutionConfig
-    from evolution.templates import template_path
+    from evolution.templates import own_settings, template_path
 
-    path = config if config is not None else Path("evolve.toml")
-    if config is None and not path.exists():
+    path = own_settings(config)
+    if path is None:
         say("no evolve.toml here: the built-in task, with the shipped settings")
         return EvolutionConfig.load(template_path("evolve.toml"), overrides), Path.cwd()
     return EvolutionConfig.load(path, overrides), path.parent

@@ -11,6 +11,7 @@ from evolution.doctor.project import Project
 from evolution.doctor.torch_probe import REFERENCE_DATE, REFERENCE_RATE, TorchProbe
 from evolution.status import DRY_RUN
 from population import Budget, BudgetKind, EvolveError, Purpose, RunPaths, Store, TrialStatus
+from population.records import script_files_of
 
 #: Seconds of a trial beside its budget on the machine of the reference: start, calibration,
 #: readings and score. From the first whole runs in docs/log.md (2026-11-23): 944 CPU-seconds for
@@ -113,10 +114,10 @@ def _trial_seconds(paths: RunPaths, config: EvolutionConfig, budget: Budget) -> 
 
 def _task_of(settings: Mapping[str, Any]) -> tuple[object, object]:
     """What a run's settings let it train: a script's files and command, or a profile."""
-    task, run = settings.get("task") or {}, settings.get("run") or {}
-    if task.get("files"):
-        return task["files"], task.get("command")
-    return None, run.get("profile")
+    files = script_files_of(settings)
+    if files:
+        return files, settings["task"].get("command")
+    return None, (settings.get("run") or {}).get("profile")
 
 
 def _run_seconds(config: EvolutionConfig, trial_seconds: float, workers: int) -> float:

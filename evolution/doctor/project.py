@@ -12,7 +12,7 @@ from evolution.doctor.finding import Finding, Level
 from evolution.manuals import HASH_DIGITS, read_manual
 from evolution.profiles import Profile, load_profile
 from evolution.ruler import Ruler
-from evolution.templates import template_path
+from evolution.templates import own_settings, project_file, template_path
 from evolution.workspace import begin_script, check_genome, check_language_model
 from population import MAIN, Budget, EvolveError, Genome
 
@@ -105,9 +105,7 @@ def cache_folder() -> Path:
 def _settings(
     config: Path | None, overrides: Mapping[str, object]
 ) -> tuple[EvolutionConfig | None, Finding]:
-    path = config if config is not None else Path("evolve.toml")
-    if config is None and not path.exists():
-        path = template_path("evolve.toml")
+    path = own_settings(config) or template_path("evolve.toml")
     facts = {"path": str(path)}
     try:
         settings = EvolutionConfig.load(path, overrides)
@@ -117,13 +115,8 @@ def _settings(
     return settings, Finding("settings", Level.OK, str(path), facts=facts)
 
 
-def _file_of(folder: Path, name: str) -> Path:
-    own = folder / name
-    return own if own.is_file() else template_path(name)
-
-
 def _manual(folder: Path) -> Finding:
-    path = _file_of(folder, "program.md")
+    path = project_file(folder, "program.md")
     try:
         manual = read_manual(path)
     except EvolveError as error:
@@ -135,7 +128,7 @@ def _manual(folder: Path) -> Finding:
 
 
 def _genome(folder: Path) -> Finding:
-    path = _file_of(folder, MAIN)
+    path = project_file(folder, MAIN)
     try:
         check_genome(Genome.single(path.read_text(encoding="utf-8")), str(path))
     except (OSError, UnicodeDecodeError) as error:
@@ -148,7 +141,7 @@ def _genome(folder: Path) -> Finding:
 
 
 def _ruler(folder: Path) -> tuple[Ruler | None, Finding]:
-    path = _file_of(folder, "prepare.py")
+    path = project_file(folder, "prepare.py")
     try:
         ruler = Ruler.load(path)
     except EvolveError as error:

@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from evolution.executors.protocol import Job
 from evolution.sandbox.spec import Result
 from population import (
+    BudgetKind,
     Calibration,
     CurvePoint,
     Failure,
     FailureClass,
     Outcome,
+    Scoring,
     Snapshot,
     TrialStatus,
     canonical_hash,
@@ -51,6 +53,8 @@ def outcome_of(
     return Outcome(
         status=TrialStatus(result.status),
         val_bpb=result.val_bpb,
+        scoring=_scoring(job, result),
+        containment=result.containment,
         train_seconds=result.train_seconds,
         total_seconds=result.total_seconds,
         cpu_seconds=result.cpu_seconds,
@@ -65,6 +69,12 @@ def outcome_of(
         is_suspect=result.is_suspect,
         failure=_failure(result),
     )
+
+
+def _scoring(job: Job, result: Result) -> Scoring:
+    """Trusted if the harness took the score and kept the clock; it cannot count tokens."""
+    is_timed = job.conditions.budget.kind is not BudgetKind.TOKENS
+    return Scoring.TRUSTED if result.scoring == "trusted" and is_timed else Scoring.REPORTED
 
 
 def calibration_of(job: Job, result: Result) -> Calibration | None:

@@ -30,6 +30,7 @@ class Job:
         calibrate: True to measure the genome's cost first; a ``cpu`` budget then buys tokens.
         known_calibrations: Earlier calibrations of this genome on this device class, to pool.
         limits: On parameters and memory, beside those of the machine.
+        is_confirmation: True where the run confirms a champion, and is audited more closely.
     """
 
     trial_id: int
@@ -41,6 +42,7 @@ class Job:
     calibrate: bool = False
     known_calibrations: tuple[Calibration, ...] = ()
     limits: ManualLimits = field(default_factory=ManualLimits)
+    is_confirmation: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from evolution.executors.protocol import Job
-from evolution.executors.site import Limits, Slot, marker, write_files
+from evolution.executors.site import Limits, Slot, Walls, box_options, log_path, marker, write_files
 from evolution.sandbox.environment import trainer_environment
 from evolution.sandbox.spec import ScriptSpec, Spec
 from population import Genome
@@ -22,6 +23,7 @@ class ScriptSite:
         seed_variable: Environment variable that carries the trial's seed.
         script: Metric and data.
         logs: Folder for ``<trial>-<attempt>.log``; None keeps none.
+        walls: How a script is contained.
     """
 
     run_id: str
@@ -31,6 +33,7 @@ class ScriptSite:
     seed_variable: str
     script: ScriptSpec
     logs: Path | None = None
+    walls: Walls = Walls()
 
     def lay_out(self, folder: Path, genome: Genome) -> None:
         """The genome alone: data come when the script starts."""
@@ -45,7 +48,6 @@ class ScriptSite:
     ) -> Spec:
         """A script that is told its seed, and knows no more of us."""
         conditions, budget = job.conditions, job.conditions.budget
-        log = None if self.logs is None else str(self.logs / f"{job.trial_id}-{job.attempt}.log")
         environment = trainer_environment(marker(self, job.trial_id), Path(), slot.gpu)
         return Spec(
             scratch="",
@@ -61,7 +63,15 @@ class ScriptSite:
             budget_amount=budget.amount,
             cpu=slot.cpu,
             train_seconds=budget.amount,
-            log=log,
+            log=log_path(self, job),
             script=self.script,
+            **self._box(slot),
             manual_memory_mb=job.limits.memory_mb,
         )
+
+    def _box(self, slot: Slot) -> dict[str, Any]:
+        """A script may start processes, and reads the data that its settings name."""
+        options = box_options(self.walls, slot)
+        sources = [str(Path(source).resolve()) for source in self.script.data.values()]
+        readable = [*options["readable"], *(sources if self.script.is_linked else [])]
+        return {**options, "readable": readable, "may_fork": True}

@@ -1,15 +1,17 @@
 """Site: where the trials of a run train on this machine, on which slots, within which limits."""
 
+import json
 import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import psutil
 
 from evolution.executors.protocol import Job
+from evolution.sandbox.confinement import gpu_devices, system_readable
 from evolution.sandbox.environment import trainer_environment
 from evolution.sandbox.spec import Spec
 from population import MAIN, BudgetKind, Genome
@@ -54,6 +56,39 @@ class TrialSite(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Walls:
+    """How trainers are contained.
+
+    Attributes:
+        level: Containment level, a value of `evolution.sandbox.levels.Level`.
+        shares_box: True where trainers of one attempt can be kept apart inside one box.
+        workspace_mb: What a trainer may write to its folder.
+    """
+
+    level: str = "basic"
+    shares_box: bool = True
+    workspace_mb: float = 512.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    """How scores are obtained.
+
+    Attributes:
+        mode: ``trusted``: what a trial hands in is scored by the harness; ``reported``: the number
+            that the trainer computes is believed.
+        probe_count: Probes of an audit.
+        confirming_probe_count: The same where a champion is confirmed.
+        pair_count: Pairs of the pair test.
+    """
+
+    mode: str = "reported"
+    probe_count: int = 1000
+    confirming_probe_count: int = 4000
+    pair_count: int = 64
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """The things that every trial of the built-in task needs.
 
@@ -66,7 +101,9 @@ class Site:
         baseline: The run's baseline genome, the yardstick of calibrations.
         logs: Folder for ``<trial>-<attempt>.log``; None keeps none.
         snapshots: Shares of the budget at which a reading is taken.
-        preload: Modules that the trainers of a calibrated trial load once, together.
+        preload: Modules that the trainers of a trial load once, together.
+        walls: How they are contained.
+        scorer: How scores are obtained.
     """
 
     run_id: str
@@ -78,6 +115,8 @@ class Site:
     logs: Path | None = None
     snapshots: tuple[float, ...] = (0.1, 0.25, 0.5)
     preload: tuple[str, ...] = ()
+    walls: Walls = Walls()
+    scorer: Scorer = Scorer()
 
     def lay_out(self, folder: Path, genome: Genome) -> None:
         """Genome and baseline, each beside the ruler."""
@@ -158,9 +197,26 @@ def write_scratch(site: Site, folder: Path, genome: Genome) -> None:
         OSError: The disk is full, or the folder cannot be written.
     """
     ruler = site.ruler.read_bytes()
+    shown = shown_files(site.data) if site.scorer.mode == "trusted" else {}
     for name, files in (("genome", genome.files), ("baseline", site.baseline.files)):
         write_files(folder / name, files)
         (folder / name / "prepare.py").write_bytes(ruler)  # last: a genome brings none of its own
+        for path, content in shown.items():
+            (folder / name / "data").mkdir(exist_ok=True)
+            (folder / name / "data" / path).write_bytes(content)
+
+
+def shown_files(data: Path) -> dict[str, bytes]:
+    """What a genome may see of a prepared folder: lengths, tokenizer, bytes of each token; no text.
+
+    Raises:
+        OSError, ValueError: The folder is not what ``prepare.py`` made.
+    """
+    manifest = json.loads((data / "manifest.json").read_text("utf-8"))
+    shown = {key: manifest[key] for key in ("profile", "seq_len", "vocab_size", "budget", "recipe")}
+    shown["tokens"] = {"train.bin": manifest["tokens"]["train.bin"]}
+    files = {name: (data / name).read_bytes() for name in ("tokenizer.json", "token_bytes.bin")}
+    return {**files, "manifest.json": json.dumps(shown).encode()}
 
 
 def write_files(folder: Path, files: Mapping[str, str]) -> None:
@@ -179,7 +235,6 @@ def job_spec(
     yardstick_tokens = None
     if yardstick_seconds is not None and budget.kind is BudgetKind.CPU:
         yardstick_tokens = max(1, round(budget.amount / yardstick_seconds))
-    log = None if site.logs is None else str(site.logs / f"{job.trial_id}-{job.attempt}.log")
     return Spec(
         scratch="",
         command=[sys.executable, "-u", MAIN],
@@ -190,6 +245,7 @@ def job_spec(
             "rng_seed": conditions.rng_seed,
             "depth_scale": conditions.depth_scale,
             "split": conditions.split,
+            "scoring": site.scorer.mode,
             "snapshots": list(site.snapshots),
         },
         budget_kind=budget.kind.value,
@@ -202,22 +258,56 @@ def job_spec(
         ],
         yardstick_tokens=yardstick_tokens,
         pair_count=limits.pair_count,
-        preload=list(site.preload) if slot.gpu is None else [],
+        preload=list(site.preload),
+        **box_options(site.walls, slot),
+        **_scoring_options(site, slot, job),
         cpu=slot.cpu,
         startup_seconds=limits.startup_seconds,
         train_seconds=limits.train_seconds(job, yardstick_tokens),
         calibration_seconds=limits.grace_seconds + limits.cpu_factor * _seconds(job),
         finish_seconds=limits.finish_seconds,
         evaluation_cpu_seconds=limits.evaluation_cpu_seconds + 0.1 * _seconds(job),
-        log=log,
+        log=log_path(site, job),
         parameters_millions=job.limits.parameters_millions,
         manual_memory_mb=job.limits.memory_mb,
     )
 
 
+def box_options(walls: Walls, slot: Slot) -> dict[str, Any]:
+    """What a supervisor is told of its boxes; also where a genome may start processes."""
+    return {
+        "level": walls.level,
+        "shares_box": walls.shares_box,
+        "readable": list(system_readable()),
+        "devices": list(gpu_devices()) if slot.gpu is not None else [],
+        "may_fork": slot.gpu is not None,  # compilers of kernels are programs of their own
+        "workspace_mb": walls.workspace_mb,
+    }
+
+
+def _scoring_options(site: Site, slot: Slot, job: Job) -> dict[str, Any]:
+    scorer = site.scorer
+    if scorer.mode != "trusted":
+        return {"scoring": "reported"}
+    probe_count = scorer.confirming_probe_count if job.is_confirmation else scorer.probe_count
+    return {
+        "scoring": "trusted",
+        "data": str(site.data),
+        "entry": job.genome.entry,
+        "device": "cpu" if slot.gpu is None else "cuda",
+        "probe_count": probe_count,
+        "audit_pair_count": scorer.pair_count,
+    }
+
+
 def marker(site: TrialSite, trial_id: int | str) -> str:
     """What every process of a trial carries in its environment."""
     return f"{site.run_id}/{trial_id}"
+
+
+def log_path(site: TrialSite, job: Job) -> str | None:
+    """Where the output of one attempt is kept; None where none is."""
+    return None if site.logs is None else str(site.logs / f"{job.trial_id}-{job.attempt}.log")
 
 
 def memory_mb(limits: Limits, slot_count: int) -> float:

@@ -1,4 +1,4 @@
-"""The processes of one attempt at a trial: started, listened to, limited, and all ended."""
+"""The processes of one attempt at a trial: started, listened to, limited, frozen, and all ended."""
 
 import hashlib
 import math
@@ -7,21 +7,24 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from evolution.sandbox.autopsy import classify, oom_kill_count
-from evolution.sandbox.environment import HARNESS
+from evolution.sandbox.confinement import Policy
 from evolution.sandbox.link import Link
-from evolution.sandbox.nursery import Nursery, may_nurse
 from evolution.sandbox.process_tree import ProcessTree
 from evolution.sandbox.spec import Spec
-from evolution.sandbox.trainer import Launch, Trainer, read_files, remove_folder, start_process
+from evolution.sandbox.trainer import Launch, Trainer, bring_data, read_files, remove_folder
+from evolution.sandbox.usage import written_bytes
+from evolution.sandbox.warden import BoxPlan, Warden
 
 _TICK_SECONDS = 0.1
 _SAMPLE_SECONDS = 0.25
 _LOG_TAIL_LINES = 60
 _LOG_TAIL_CHARS = 16_384
+_MOST_THREADS = 256  # of a tree; beyond, it is a flood
 
 
 class TrialOverError(Exception):
@@ -44,7 +47,8 @@ class Box:
     """Everything that runs for one attempt. There is one deadline; whoever starts a stage sets it.
 
     The files of the genome and the baseline are read before any genome runs, and every trainer
-    gets a fresh folder of them: nothing passes from a calibration to the training after it.
+    gets a fresh folder of them: nothing passes from a calibration to the training after it, nor
+    from one scorer to the next.
     """
 
     def __init__(self, spec: Spec, link: Link, selector: selectors.BaseSelector) -> None:
@@ -55,11 +59,14 @@ class Box:
         self.peak_memory_mb = 0.0
         self._selector = selector
         self._trainers: list[Trainer] = []
-        self._nursery: Nursery | None = None
+        self._wardens: list[Warden] = []
+        self._frozen: set[int] = set()
         self._oom_kills = oom_kill_count()
         self._sampled_at = -math.inf
         self._scratch = Path(spec.scratch)
+        self._workspace = self._scratch / "box"
         self._files = {who: read_files(self._scratch / who) for who in ("genome", "baseline")}
+        self._start_count = 0
 
     def check_ruler(self) -> None:
         """Believe no number that another ``prepare.py`` measured."""
@@ -73,7 +80,7 @@ class Box:
         who: str,
         conditions: Mapping[str, object],
         *,
-        command: Sequence[str] | None = None,
+        program: str | None = None,
         listener: Callable[[bytes], None] | None = None,
     ) -> Trainer:
         """Start ``genome`` or ``baseline`` in a folder of its own.
@@ -81,61 +88,37 @@ class Box:
         Args:
             who: Which of the two.
             conditions: Beside those of the spec.
-            command: How; by default the spec's, which trains.
+            program: A script of ours to run beside the genome; by default the genome itself.
             listener: Hears everything that it prints.
         """
-        name = f"{who}-{conditions['mode']}"
-        folder = self._scratch / name
-        home = {"HOME": str(folder), "TMPDIR": str(folder)}
-        launch = Launch(
-            name=name,
-            folder=folder,
-            files=self._files[who],
-            command=command or self.spec.command,
-            environment={**self.spec.environment, **home},
-            conditions={**self.spec.conditions, **conditions},
-            cpu=self.spec.cpu,
-            data=self.spec.script.data if self.spec.script is not None else {},
-            is_data_linked=self.spec.script is not None and self.spec.script.is_linked,
-        )
+        launch = self._launch(who, conditions, program)
         try:
-            trainer = Trainer(
-                launch, self.tree, self._selector, start=self._make_process, listener=listener
-            )
+            if self.spec.script is not None:
+                script = self.spec.script
+                bring_data(launch.folder, script.data, is_linked=script.is_linked)
+            warden = self._warden()
+            trainer = Trainer(launch, warden, self.tree, self._selector, listener=listener)
         except (OSError, subprocess.SubprocessError) as error:
             raise TrialOverError("harness", f"the trainer could not be started: {error}") from error
         self._trainers.append(trainer)
         return trainer
 
-    def open_nursery(self) -> None:
-        """Load once what several trainers need; they are then forked (``nursery.py``)."""
-        spec = self.spec
-        if not (spec.preload and may_nurse()):
-            return
-        try:
-            self._nursery = Nursery(spec.preload, spec.environment, self._scratch, spec.cpu)
-        except (OSError, subprocess.SubprocessError):
-            return  # each trainer loads for itself, which costs time and nothing else
-        self.tree.watch(self._nursery.pid)
-
-    def close_nursery(self) -> None:
-        """From here on every trainer is a program of its own."""
-        if self._nursery is not None:
-            self._nursery.close()
-            self._nursery = None
-
     def pump(self) -> bool:
         """Wait a moment for news, and take it in; True when it is time to look at the tree.
 
         Raises:
-            TrialOverError: The tree holds more memory than it may.
+            TrialOverError: The tree holds more than it may, or a box could not be shut.
         """
         self.link.pump(min(_TICK_SECONDS, self.deadline - time.monotonic()))
         self.tree.reap()
+        for trainer in self._trainers:
+            if (reason := trainer.wall_failure) is not None:
+                raise TrialOverError("harness", f"the box could not be shut: {reason}")
         if time.monotonic() < self._sampled_at + _SAMPLE_SECONDS:
             return False
         self._sampled_at = time.monotonic()
         self._check_memory()
+        self._check_floods()
         return True
 
     def is_late(self) -> bool:
@@ -151,32 +134,54 @@ class Box:
             *classify(trainer.exit_code or 0, tail, was_oom_killed=was_oom_killed)
         )
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """What is running now stands still; others may be started and ended meanwhile."""
+        began = time.monotonic()
+        self._frozen = self.tree.signal(signal.SIGSTOP, spare=self._staff())
+        deadline = self.deadline
+        try:
+            yield
+        finally:
+            self.end_others()
+            self._frozen = set()
+            self.tree.signal(signal.SIGCONT, spare=self._staff())
+            self.deadline = deadline + time.monotonic() - began
+
+    def end_others(self) -> int:
+        """Kill what runs while the trial stands still; how many could not be killed."""
+        return self._end_all_but(self._staff() | self._frozen)
+
     def end(self, trainer: Trainer) -> None:
         """End one trainer that leaves no children, and let the others be."""
-        os.kill(trainer.pid, signal.SIGKILL)
         while trainer.exit_code is None:
+            if trainer.pid is not None:
+                self.tree.send(trainer.pid, signal.SIGKILL)
             self.pump()
-        trainer.close()
-        self._trainers.remove(trainer)
+        self._forget(trainer)
 
     def end_all(self) -> int:
         """Kill every process; how many could not be killed."""
-        self.close_nursery()
-        return self.end_trainers()
-
-    def end_trainers(self) -> int:
-        """Kill every process but the nursery's; how many could not be killed."""
-        spare = self._nursery.pid if self._nursery is not None else None
-        survivor_count = self.tree.kill(spare=spare)
+        for warden in self._wardens:
+            self._selector.unregister(warden.channel)
+            warden.listen()
+            warden.close()
+        self._wardens.clear()
+        survivor_count = self.tree.kill()
         for trainer in self._trainers:
             trainer.drain()
             trainer.close()
         return survivor_count
 
+    def end_trainers(self) -> int:
+        """Kill every process but our own in the box; how many could not be killed."""
+        return self._end_all_but(self._staff())
+
     def clear(self) -> str:
         """Keep the genome's last log where it is wanted, remove the folder; the end of the log."""
-        logs = [trainer.log for trainer in self._trainers if trainer.name.startswith("genome")]
-        log = logs[-1] if logs else None
+        wanted = ("genome-train", "genome-script", "genome-calibrate", "genome-weigh")
+        logs = {trainer.name: trainer.log for trainer in self._trainers}
+        log = next((logs[name] for name in wanted if name in logs), None)
         if log is not None and self.spec.log is not None:
             try:
                 Path(self.spec.log).write_text(log.text(), encoding="utf-8")
@@ -185,35 +190,79 @@ class Box:
         remove_folder(self._scratch)
         return log.tail()[-_LOG_TAIL_CHARS:] if log is not None else ""
 
-    def _make_process(self, launch: Launch, descriptors: tuple[int, int, int]) -> int:
-        """Forked in the nursery if there is one and it answers, else started."""
-        return self._forked(launch, descriptors) or start_process(launch, descriptors)
+    def _launch(self, who: str, conditions: Mapping[str, object], program: str | None) -> Launch:
+        spec = self.spec
+        self._start_count += 1
+        name = f"{who}-{conditions['mode']}"
+        folder = self._workspace / f"{self._start_count}-{name}"
+        all_conditions = {**spec.conditions, **conditions}
+        if spec.scoring == "trusted":  # lengths and tokenizer, no text
+            all_conditions["data"] = str(folder / "data")
+        forks = bool(spec.preload)
+        return Launch(
+            name=name,
+            folder=folder,
+            files=self._files[who],
+            script=(program or spec.entry) if forks else "",
+            command=[*spec.command[:-1], program] if program else spec.command,
+            environment={**spec.environment, "HOME": str(folder), "TMPDIR": str(folder)},
+            conditions=all_conditions,
+            cpu=spec.cpu,
+            policy=Policy(
+                level=spec.level,
+                readable=tuple(spec.readable),
+                writable=(str(folder),),
+                devices=tuple(spec.devices),
+                may_fork=spec.may_fork,
+                data_bytes=None if spec.devices or spec.memory_mb is None else self._data_bytes(),
+                file_bytes=round(spec.workspace_mb * 2**20),
+            ),
+        )
 
-    def _forked(self, launch: Launch, descriptors: tuple[int, int, int]) -> int:
-        """Process id of the forked trainer; 0 if there is none."""
-        nursery = self._nursery
-        if nursery is None:
-            return 0
-        request = {
-            "folder": str(launch.folder),
-            "script": self.spec.command[-1],
-            "environment": launch.environment_with_conditions(),
-            "harness": HARNESS,
-            "parent": os.getpid(),
-            "cpu": launch.cpu,
-        }
-        give_up = time.monotonic() + self.spec.startup_seconds
-        pid = None if nursery.request(request, descriptors) else 0
-        while pid is None and time.monotonic() < give_up:
-            self.pump()
-            pid = nursery.answer()
-        if not pid:
-            self.close_nursery()
-        return pid or 0
+    def _data_bytes(self) -> int:
+        """Private memory that a trainer may ask for: what it may hold, and what malloc keeps."""
+        assert self.spec.memory_mb is not None
+        return round(2 * self.spec.memory_mb * 2**20) + (1 << 30)
+
+    def _warden(self) -> Warden:
+        """Who makes the next trainer."""
+        self._wardens = [warden for warden in self._wardens if not warden.is_gone]
+        if self._wardens and self.spec.shares_box:
+            return self._wardens[-1]
+        spec = self.spec
+        in_memory = spec.script is None
+        plan = BoxPlan(
+            level=spec.level,
+            readable=tuple(spec.readable),
+            devices=tuple(spec.devices),
+            workspace=self._workspace,
+            workspace_bytes=round(spec.workspace_mb * 2**20) if in_memory else None,
+        )
+        self._workspace.mkdir(parents=True, exist_ok=True)
+        warden = Warden(plan, spec.preload, spec.environment, spec.cpu)
+        self.tree.watch(warden.pid)
+        self._selector.register(warden.channel, selectors.EVENT_READ, warden.listen)
+        self._wardens.append(warden)
+        return warden
+
+    def _staff(self) -> set[int]:
+        return {pid for warden in self._wardens for pid in warden.staff}
+
+    def _end_all_but(self, spare: set[int]) -> int:
+        survivor_count = self.tree.kill(spare=spare)
+        for trainer in [t for t in self._trainers if t.pid not in spare]:
+            trainer.drain()
+            trainer.close()
+        return survivor_count
+
+    def _forget(self, trainer: Trainer) -> None:
+        trainer.close()
+        self._trainers.remove(trainer)
 
     def _check_memory(self) -> None:
-        resident = self.tree.memory_mb()
-        self.peak_memory_mb = max(self.peak_memory_mb, resident)
+        resident = self.tree.memory_mb(spare=self._staff())
+        if not self._frozen:
+            self.peak_memory_mb = max(self.peak_memory_mb, resident)
         limit = self.spec.memory_mb
         if limit is not None and resident > limit:
             raise TrialOverError(
@@ -227,4 +276,18 @@ class Box:
                 "out_of_memory",
                 f"limits.memory_mb of program.md: {resident:.0f} MB resident in {trainer_count} "
                 f"trainer(s), {allowed:.0f} MB are allowed to each",
+            )
+
+    def _check_floods(self) -> None:
+        written, allowed = written_bytes(self._workspace), self.spec.workspace_mb * 2**20
+        if written > allowed and self.spec.script is None:
+            raise TrialOverError(
+                "error",
+                f"{written / 2**20:.0f} MB were written to its folder, {allowed / 2**20:.0f} MB "
+                "are allowed",
+            )
+        threads = self.tree.thread_count(spare=self._staff())
+        if threads > _MOST_THREADS and not self.spec.may_fork:
+            raise TrialOverError(
+                "error", f"{threads} threads were started, {_MOST_THREADS} are allowed"
             )

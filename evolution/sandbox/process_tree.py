@@ -11,13 +11,14 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 IS_LINUX = sys.platform.startswith("linux")
 _SET_PARENT_DEATH_SIGNAL = 1
 _SET_CHILD_SUBREAPER = 36
+_SET_DUMPABLE = 4
 _TICK = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _LISTS_CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children").exists()
@@ -28,6 +29,12 @@ _PRCTL = ctypes.CDLL(None, use_errno=True).prctl if IS_LINUX else None
 def become_subreaper() -> bool:
     """Adopt every orphan among our descendants; False where the system cannot."""
     return _PRCTL is not None and _PRCTL(_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+
+
+def set_dumpable(is_allowed: bool) -> None:
+    """Whether another process of this user may look into this one, or change its memory."""
+    if _PRCTL is not None:
+        _PRCTL(_SET_DUMPABLE, int(is_allowed), 0, 0, 0)
 
 
 def harden_child(parent: int, cpu: int | None) -> None:
@@ -52,6 +59,16 @@ def process_cpu_seconds(pid: int) -> float:
     if IS_LINUX:
         return time.clock_gettime((~pid << 3) | 2)
     return time.monotonic()
+
+
+def ancestors(pid: int, root: int) -> list[int]:
+    """A process and its parents up to, without, ``root``."""
+    found: list[int] = []
+    while pid > 1 and pid != root and pid not in found:
+        found.append(pid)
+        fields = _stat(pid) if IS_LINUX else []
+        pid = int(fields[1]) if fields else 0
+    return found
 
 
 class ProcessTree:
@@ -89,38 +106,62 @@ class ProcessTree:
         ended = resource.getrusage(resource.RUSAGE_CHILDREN)
         return ended.ru_utime + ended.ru_stime + sum(map(_cpu_seconds, self.pids()))
 
-    def memory_mb(self) -> float:
-        """Resident memory of all descendants now; pages they share count for each."""
-        return sum(map(_resident_bytes, self.pids())) / 2**20
+    def memory_mb(self, spare: Collection[int] = ()) -> float:
+        """Resident memory of all descendants but some; pages they share count for each."""
+        return sum(map(_resident_bytes, set(self.pids()).difference(spare))) / 2**20
 
-    def signal(self, number: int) -> None:
-        """Send a signal to every descendant; again for those born meanwhile."""
-        seen: set[int] = set()
+    def thread_count(self, spare: Collection[int] = ()) -> int:
+        """Threads of all descendants but some."""
+        return sum(map(_thread_count, set(self.pids()).difference(spare)))
+
+    def send(self, pid: int, number: int) -> None:
+        """Send a signal to one process that may be gone."""
+        _send([pid], number)
+
+    def signal(self, number: int, spare: Collection[int] = ()) -> set[int]:
+        """Send a signal to every descendant but those spared; again for those born meanwhile.
+
+        Returns:
+            The processes it was sent to.
+        """
+        seen: set[int] = set(spare)
         for _ in range(5):
             fresh = set(self.pids()) - seen
             if not fresh:
-                return
+                break
             _send(fresh, number)
             seen |= fresh
+        return seen - set(spare)
 
-    def kill(self, patience_seconds: float = 10.0, spare: int | None = None) -> int:
-        """Kill and collect every descendant but one; how many were left when patience ended."""
+    def kill(self, patience_seconds: float = 10.0, spare: Collection[int] = ()) -> int:
+        """Kill and collect all descendants but some; how many were left when patience ended."""
         deadline = time.monotonic() + patience_seconds
         pause = 0.0005
         while True:
             if IS_LINUX:
-                _send(set(self.pids()) - {spare}, signal.SIGKILL)
+                _send(set(self.pids()).difference(spare), signal.SIGKILL)
             else:
-                _send_groups(set(self._exit_codes) - {spare}, signal.SIGKILL)
-            if not self.reap() or set(self.pids()) == {spare}:
+                _send_groups(set(self._exit_codes).difference(spare), signal.SIGKILL)
+            if not self.reap() or not set(self.pids()).difference(spare):
                 return 0
             if time.monotonic() > deadline:
-                return len(set(self.pids()) - {spare})
+                return len(set(self.pids()).difference(spare))
             time.sleep(pause)
             pause = min(pause * 2, 0.02)
 
     def _watched(self) -> list[int]:
-        return [pid for pid, code in self._exit_codes.items() if code is None]
+        living = (pid for pid, code in self._exit_codes.items() if code is None)
+        return [pid for pid in living if _is_there(pid)]
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _send(pids: Iterable[int], number: int) -> None:
@@ -182,6 +223,11 @@ def _stat(pid: int) -> list[str]:
 def _cpu_seconds(pid: int) -> float:
     """CPU time of a process and of the children it has collected itself."""
     return sum(map(int, _stat(pid)[11:15])) / _TICK
+
+
+def _thread_count(pid: int) -> int:
+    fields = _stat(pid)
+    return int(fields[17]) if fields else 0
 
 
 def _resident_bytes(pid: int) -> int:

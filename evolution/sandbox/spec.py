@@ -47,8 +47,8 @@ class Spec:
             latest last.
         yardstick_tokens: Tokens that a ``cpu`` budget buys the baseline.
         pair_count: Pairs of steps of a calibration.
-        preload: Modules that are loaded once for all trainers of a calibrated trial, which are
-            then forked; empty where each loads its own.
+        preload: Modules that the warden loads once for all trainers, which are then forked; empty
+            where each is a program of its own.
         cpu: The core to pin to; None for none.
         startup_seconds: Wall seconds until the first batch is asked for.
         train_seconds: Wall seconds from there to the score: the deadline. Of a script, from its
@@ -63,6 +63,20 @@ class Spec:
         manual_memory_mb: Resident memory that the manual allows a trainer; None for no limit.
         log: Where the head and tail of what the trainer printed are kept; None for nowhere.
         script: What makes this a run of the user's own script; None for the built-in task.
+        level: Containment level of the boxes.
+        shares_box: True where trainers of one attempt can be kept apart inside one box.
+        readable: Files and folders that a box shows, read-only.
+        devices: Device nodes that a trainer may use.
+        may_fork: True if a trainer may start processes.
+        workspace_mb: What a trainer may write to its folder.
+        scoring: ``trusted`` if the harness scores what is handed in, ``reported`` if a number is
+            believed.
+        data: The prepared folder, for the harness alone; None where nothing is scored by it.
+        device: ``cpu`` or ``cuda``: what scores are computed on.
+        entry: The file that holds ``build_model()``.
+        probe_count: Probes of an audit.
+        audit_pair_count: Pairs of its pair test.
+        scoring_seconds: Wall seconds for one pass of a scorer.
     """
 
     scratch: str
@@ -90,6 +104,19 @@ class Spec:
     manual_memory_mb: float | None = None
     log: str | None = None
     script: ScriptSpec | None = None
+    level: str = "basic"
+    shares_box: bool = True
+    readable: list[str] = field(default_factory=list)
+    devices: list[str] = field(default_factory=list)
+    may_fork: bool = False
+    workspace_mb: float = 512.0
+    scoring: str = "reported"
+    data: str | None = None
+    device: str = "cpu"
+    entry: str = "train.py"
+    probe_count: int = 1000
+    audit_pair_count: int = 64
+    scoring_seconds: float = 300.0
 
     def to_line(self) -> bytes:
         """The spec as one line."""
@@ -110,6 +137,7 @@ class Result:
     ``status`` and ``failure_kind`` are the values of ``population.TrialStatus`` and
     ``FailureClass``. ``log_tail`` is the end of what the trainer printed, control characters
     stripped. ``price`` is ``[genome_seconds, baseline_seconds, pair_count]`` of a calibration.
+    ``audit`` has the figures of the audit that the score passed.
     """
 
     status: str = "crashed"
@@ -126,6 +154,9 @@ class Result:
     price: list[float] | None = None
     granted_tokens: int | None = None
     is_suspect: bool = False
+    scoring: str = "reported"
+    containment: str = "basic"
+    audit: dict[str, float] | None = None
     ignored_count: int = 0
     survivor_count: int = 0
 

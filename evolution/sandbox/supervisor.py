@@ -29,7 +29,7 @@ def supervise(link: Link, selector: selectors.BaseSelector, spec: Spec) -> Resul
     Raises:
         ParentGoneError: The executor died: the result interests nobody.
     """
-    result, started = Result(), time.monotonic()
+    result, started = Result(containment=spec.level), time.monotonic()
     box = Box(spec, link, selector)
     try:
         _run_stages(box, result)

@@ -1,19 +1,23 @@
-"""One trainer process seen from its supervisor: its folder, its pipes, its messages, its clock."""
+"""One trainer process seen from its supervisor: its line, its messages, its clock."""
 
+import base64
 import json
 import os
 import selectors
 import shutil
-import subprocess
+import socket
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
+from evolution.sandbox.confinement import Policy
 from evolution.sandbox.environment import CONDITIONS, HARNESS
-from evolution.sandbox.process_tree import ProcessTree, harden_child, process_cpu_seconds
+from evolution.sandbox.line import PACKETS, Packet, PacketReader, send_packet
+from evolution.sandbox.process_tree import ProcessTree, process_cpu_seconds
 from evolution.sandbox.streams import MessageReader, RingLog
+from evolution.sandbox.warden import Warden
 
 _CHUNK = 1 << 18
 
@@ -26,65 +30,51 @@ class Launch:
         name: What it is for: the folder's name.
         folder: Its working directory; made anew.
         files: What it finds there.
-        command: Program and arguments.
+        script: What is run in a process that the warden forks; "" for ``command``.
+        command: Program and arguments, where it is one of its own.
         environment: All it may know, but for the two variables of the protocol.
         conditions: What ``prepare.py`` reads.
         cpu: The core it is pinned to; None leaves it free.
-        data: Files and folders that lie beside the files: name and source.
-        is_data_linked: True to link them instead of copying.
+        policy: Its walls.
     """
 
     name: str
     folder: Path
     files: Mapping[str, bytes]
+    script: str
     command: Sequence[str]
     environment: Mapping[str, str]
     conditions: Mapping[str, object]
     cpu: int | None
-    data: Mapping[str, str] = field(default_factory=dict)
-    is_data_linked: bool = False
+    policy: Policy
 
-    def environment_with_conditions(self) -> dict[str, str]:
-        """What it is told, but for the numbers of its pipes."""
-        return {**self.environment, CONDITIONS: json.dumps(self.conditions)}
-
-
-#: Makes the process: from the launch and its ends of the pipes (go, news, output) to its id.
-Start = Callable[[Launch, tuple[int, int, int]], int]
-
-
-def start_process(launch: Launch, descriptors: tuple[int, int, int]) -> int:
-    """Start a trainer as a program of its own; its process id.
-
-    Raises:
-        OSError, subprocess.SubprocessError: It cannot be started.
-    """
-    go, news, output = descriptors
-    parent = os.getpid()
-    process = subprocess.Popen(
-        launch.command,
-        cwd=launch.folder,
-        env={**launch.environment_with_conditions(), HARNESS: f"{go},{news}"},
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=output,
-        pass_fds=(go, news),
-        start_new_session=True,
-        preexec_fn=lambda: harden_child(parent, launch.cpu),  # noqa: PLW1509 - one thread
-    )
-    process.returncode = 0  # the tree reaps every child; this keeps the destructor from waiting
-    return process.pid
+    def request(self) -> dict[str, object]:
+        """What the warden is asked for."""
+        return {
+            "folder": str(self.folder),
+            "files": {name: base64.b64encode(text).decode() for name, text in self.files.items()},
+            "script": self.script,
+            "command": None if self.script else list(self.command),
+            "environment": {**self.environment, CONDITIONS: json.dumps(self.conditions)},
+            "harness": HARNESS,
+            "cpu": self.cpu,
+            "policy": self.policy.to_dict(),
+        }
 
 
 class Trainer:
-    """A running trainer. Reading it never blocks, and keeps a bounded part of what it says."""
+    """A running trainer. Reading it never blocks, and keeps a bounded part of what it says.
+
+    Raises:
+        OSError: There is no warden to ask, or no descriptor is left.
+    """
 
     def __init__(
         self,
         launch: Launch,
+        warden: Warden,
         tree: ProcessTree,
         selector: selectors.BaseSelector,
-        start: Start = start_process,
         listener: Callable[[bytes], None] | None = None,
     ) -> None:
         self.name = launch.name
@@ -92,57 +82,92 @@ class Trainer:
         self.log = RingLog()
         self._reader = MessageReader()
         self._cpu_seconds = 0.0
+        self._warden = warden
         self._tree = tree
         self._selector = selector
         self._listener = listener
-        _write_files(launch.folder, launch.files)
-        _bring_data(launch)
-        go_read, self._go = os.pipe()
+        self._line, packets = socket.socketpair(socket.AF_UNIX, PACKETS)
+        self._packets = PacketReader(self._line)
         self._news, news_write = os.pipe()
         self._output, output_write = os.pipe()
-        self.pid = start(launch, (go_read, news_write, output_write))
-        tree.watch(self.pid)
-        for descriptor in (go_read, news_write, output_write):
-            os.close(descriptor)
-        self._open = {self._go}
-        for descriptor, read in ((self._news, self._read_news), (self._output, self._read_output)):
+        try:
+            ends = (packets.fileno(), news_write, output_write)
+            self._number = warden.request(launch.request(), ends)
+        finally:
+            packets.close()
+            os.close(news_write)
+            os.close(output_write)
+        self._open = set[int]()
+        for descriptor, read in (
+            (self._news, self._read_news),
+            (self._output, self._read_output),
+            (self._line.fileno(), self._read_packet),
+        ):
             os.set_blocking(descriptor, False)
             selector.register(descriptor, selectors.EVENT_READ, read)
             self._open.add(descriptor)
-        os.set_blocking(self._go, False)
+
+    @property
+    def pid(self) -> int | None:
+        """Its process; None until the warden has made it."""
+        return self._warden.pid_of(self._number)
 
     @property
     def exit_code(self) -> int | None:
         """None while it lives; then its code, or minus the signal."""
-        return self._tree.exit_code(self.pid)
+        return self._warden.exit_of(self._number)
+
+    @property
+    def wall_failure(self) -> str | None:
+        """Why its walls could not be put up, so that it never ran; None if they were."""
+        return self._warden.failure_of(self._number)
 
     @property
     def ignored_count(self) -> int:
-        """Lines on the pipe that were no message."""
-        return self._reader.ignored_count
+        """Lines and packets that were no message."""
+        return self._reader.ignored_count + self._packets.ignored_count
 
-    def go(self) -> None:
-        """Hand over what it waits for."""
-        with suppress(OSError):  # gone, or its pipe is full because it does not read
-            os.write(self._go, b'{"type":"go"}\n')
+    def go(self, descriptors: Sequence[int] = ()) -> None:
+        """Release it, and hand over what it waits for."""
+        self.tell({"type": "go"}, descriptors)
+
+    def tell(self, message: dict[str, object], descriptors: Sequence[int] = ()) -> None:
+        """Send it a packet; one that does not read misses it."""
+        send_packet(self._line, message, descriptors)
+
+    def next_packet(self) -> Packet | None:
+        """What it has handed in and nobody has taken; the descriptor is the caller's to close."""
+        return self._packets.next()
 
     def cpu_seconds(self) -> float:
         """CPU time of this one process; the last that was seen, once it is gone."""
-        with suppress(OSError):
-            self._cpu_seconds = process_cpu_seconds(self.pid)
+        pid = self.pid
+        if pid is not None:
+            with suppress(OSError):
+                self._cpu_seconds = process_cpu_seconds(pid)
         return self._cpu_seconds
 
     def drain(self) -> None:
         """Take in what it wrote before it ended, as far as the pipes hold it."""
         for _ in range(64):
-            before = len(self.messages)
-            if not (self._read_news() or self._read_output()) and len(self.messages) == before:
+            heard = [self._read_news(), self._read_output(), self._read_packet()]
+            if not any(heard):
                 return
 
     def close(self) -> None:
-        """Let go of the pipes; the process is the tree's to kill."""
+        """Let go of the line; the process is the tree's to kill."""
         for descriptor in tuple(self._open):
             self._shut(descriptor)
+        self._packets.close()
+
+    def _read_packet(self) -> bool:
+        if self._line.fileno() not in self._open:
+            return False
+        try:
+            return self._packets.read()
+        except EOFError:
+            self._shut(self._line.fileno())
+            return False
 
     def _read_news(self) -> bool:
         data = self._read(self._news)
@@ -171,7 +196,10 @@ class Trainer:
         self._open.discard(descriptor)
         with suppress(KeyError):
             self._selector.unregister(descriptor)
-        os.close(descriptor)
+        if descriptor == self._line.fileno():
+            self._line.close()
+        else:
+            os.close(descriptor)
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
@@ -194,19 +222,12 @@ def remove_folder(folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    remove_folder(folder)
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-
-
-def _bring_data(launch: Launch) -> None:
-    for name, source in launch.data.items():
-        target = launch.folder / name
+def bring_data(folder: Path, data: Mapping[str, str], *, is_linked: bool) -> None:
+    """Lay a script's files and folders of data into the folder it will run in."""
+    for name, source in data.items():
+        target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        if launch.is_data_linked:
+        if is_linked:
             target.symlink_to(source)
         elif Path(source).is_dir():
             shutil.copytree(source, target)

@@ -11,15 +11,19 @@ become slower the cap grows in proportion.
 """
 
 import math
-import signal
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from evolution.calibration import CPU_CAP, SUSPECT_DEVIATION, deviation, slowdown
 from evolution.sandbox.box import Box, TrialOverError
+from evolution.sandbox.examination import Examiner, figures
+from evolution.sandbox.line import Packet
 from evolution.sandbox.spec import Result
 from evolution.sandbox.streams import count, number
-from evolution.sandbox.turns import reference_seconds
+from evolution.sandbox.turns import open_training_tokens, reference_seconds
 
 _LEAST_EXTENSION = 1.05  # a cap that would be reached again at once is not worth a measurement
 _MOST_SCALARS = 32
@@ -58,8 +62,9 @@ class Training:
         self._cpu_at_go: float | None = None
         self._run_token_seconds = 0.0
         self._wanted_snapshots = _snapshots(box.spec.conditions)
-        self._trainer = box.start("genome", {"mode": "train", "budget": budget})
-        box.close_nursery()
+        self._examiner = Examiner(box) if box.spec.scoring == "trusted" else None
+        conditions = {"mode": "train", "budget": budget, "scoring": box.spec.scoring}
+        self._trainer = box.start("genome", conditions)
         box.peak_memory_mb = 0.0  # of the training, not of a calibration before it
 
     def run(self) -> None:
@@ -80,7 +85,7 @@ class Training:
         self._result.ignored_count += trainer.ignored_count
         if self._result.val_bpb is None:
             raise self._why_no_score()
-        box.end_all()
+        box.end_trainers()
         self._result.is_suspect = self._is_suspect()
 
     def _why_no_score(self) -> TrialOverError:
@@ -93,22 +98,81 @@ class Training:
         messages = self._trainer.messages
         while messages:
             self._take(messages.popleft())
+        while (packet := self._trainer.next_packet()) is not None:
+            self._take_packet(packet)
 
     def _take(self, message: dict[str, object]) -> None:
         match message["type"]:
             case "start" if self._cpu_at_go is None:
-                self._cpu_at_go = self._box.tree.cpu_seconds()
-                self._box.deadline = time.monotonic() + self._box.spec.train_seconds
-                self._trainer.go()
+                self._start_clock()
             case "report":
                 self._take_report(message)
-            case "snapshot" if number(message, "fraction") in self._wanted_snapshots:
-                self._take_snapshot(message)
-            case "score" if self._cpu_at_go is not None and self._result.val_bpb is None:
-                self._take_score(message)
-                self._box.deadline = time.monotonic() + self._box.spec.finish_seconds
+            case "snapshot" if self._examiner is None and self._is_wanted(message):
+                self._take_snapshot(number(message, "fraction"), number(message, "bpb"))
+            case "score" if self._examiner is None and self._may_score():
+                self._take_score(message, _reported(message))
             case _:
                 self._result.ignored_count += 1
+
+    def _take_packet(self, packet: Packet) -> None:
+        """What is handed in to be scored."""
+        message, state = packet
+        try:
+            if self._examiner is None or state is None:
+                self._result.ignored_count += 1
+            elif message["type"] == "snapshot" and self._is_wanted(message):
+                self._score_snapshot(self._examiner, message, state)
+            elif message["type"] == "submit" and self._may_score():
+                self._score_model(self._examiner, message, state)
+            else:
+                self._result.ignored_count += 1
+        finally:
+            if state is not None:
+                os.close(state)
+
+    def _start_clock(self) -> None:
+        box = self._box
+        self._cpu_at_go = box.tree.cpu_seconds()
+        if self._examiner is None:
+            self._trainer.go()
+        else:
+            with open_training_tokens(box.spec) as tokens:
+                self._trainer.go([tokens])
+        box.deadline = time.monotonic() + box.spec.train_seconds
+
+    def _is_wanted(self, message: dict[str, object]) -> bool:
+        return self._cpu_at_go is not None and number(message, "fraction") in self._wanted_snapshots
+
+    def _may_score(self) -> bool:
+        """A score needs a training before it, and there is one."""
+        return self._cpu_at_go is not None and self._result.val_bpb is None
+
+    def _score_snapshot(self, examiner: Examiner, message: dict[str, object], state: int) -> None:
+        with self._clock_stopped():
+            examiner.check_handed_in(state)
+            bpb = examiner.snapshot(state)
+        self._take_snapshot(number(message, "fraction"), bpb)
+        self._trainer.go()
+
+    def _score_model(self, examiner: Examiner, message: dict[str, object], state: int) -> None:
+        self._check_cpu()
+        with self._clock_stopped():
+            examiner.check_handed_in(state)
+            val_bpb, report = examiner.score(state)
+        self._take_score(message, val_bpb)
+        self._result.audit = figures(report)
+        self._trainer.tell({"type": "score", "val_bpb": val_bpb})
+
+    @contextmanager
+    def _clock_stopped(self) -> Iterator[None]:
+        """Everything of the trial stands still, and what happens meanwhile is not charged."""
+        box = self._box
+        with box.frozen():
+            cpu_before = box.tree.cpu_seconds()
+            yield
+            box.end_others()
+            assert self._cpu_at_go is not None
+            self._cpu_at_go += box.tree.cpu_seconds() - cpu_before
 
     def _take_report(self, message: dict[str, object]) -> None:
         self._result.train_tokens = count(message, "tokens")
@@ -122,24 +186,21 @@ class Training:
         }
         self._box.link.send(event, may_drop=True)
 
-    def _take_snapshot(self, message: dict[str, object]) -> None:
-        fraction, bpb = number(message, "fraction"), number(message, "bpb")
+    def _take_snapshot(self, fraction: float, bpb: float) -> None:
         self._wanted_snapshots.discard(fraction)
         if not math.isfinite(bpb):
             raise TrialOverError("not_finite", f"the model at {fraction:.0%} scores {bpb}")
         self._box.link.send({"type": "snapshot", "fraction": fraction, "bpb": bpb})
 
-    def _take_score(self, message: dict[str, object]) -> None:
-        val_bpb, clocks = message.get("val_bpb"), message.get("token_seconds")
-        if isinstance(val_bpb, bool) or not isinstance(val_bpb, int | float) or val_bpb <= 0:
-            raise TrialOverError("contract", f"the score is no bits per byte: {val_bpb!r:.60}")
-        if not math.isfinite(number(message, "val_bpb")):
-            raise TrialOverError("not_finite", f"the score is {val_bpb!r:.60}")
-        self._result.val_bpb = float(val_bpb)
+    def _take_score(self, message: dict[str, object], val_bpb: float) -> None:
+        clocks = message.get("token_seconds")
+        self._result.val_bpb = val_bpb
+        self._result.scoring = self._box.spec.scoring
         self._result.train_tokens = count(message, "tokens")
         self._result.step_count = count(message, "batches")
         self._result.train_seconds = max(0.0, _finite(message, "train_seconds"))
         self._run_token_seconds = _finite(clocks, "fast") if isinstance(clocks, dict) else 0.0
+        self._box.deadline = time.monotonic() + self._box.spec.finish_seconds
 
     def _check_cpu(self) -> None:
         """The cap on CPU time; it grows only as far as the machine has become slower."""
@@ -157,16 +218,10 @@ class Training:
         self._cap_seconds *= slower
 
     def _slowdown_while_frozen(self, expected: Expectation) -> float:
-        box = self._box
-        frozen_at, deadline = time.monotonic(), box.deadline
-        box.tree.signal(signal.SIGSTOP)
-        cpu_before = box.tree.cpu_seconds()
-        seconds_now = reference_seconds(box)
+        with self._clock_stopped():
+            seconds_now = reference_seconds(self._box)
         slower = slowdown(seconds_now, expected.baseline_seconds)
         expected.baseline_seconds = seconds_now
-        self._cpu_at_go = (self._cpu_at_go or 0.0) + box.tree.cpu_seconds() - cpu_before
-        box.tree.signal(signal.SIGCONT)
-        box.deadline = deadline + time.monotonic() - frozen_at
         return slower
 
     def _is_suspect(self) -> bool:
@@ -185,6 +240,20 @@ def _cap(evaluation_seconds: float, expected: Expectation | None) -> float:
         return math.inf
     allowance = evaluation_seconds * max(1.0, expected.cost_ratio)
     return CPU_CAP * expected.tokens * expected.token_seconds + allowance
+
+
+def _reported(message: dict[str, object]) -> float:
+    """The score that a trainer computed itself.
+
+    Raises:
+        TrialOverError: It is none.
+    """
+    val_bpb = message.get("val_bpb")
+    if isinstance(val_bpb, bool) or not isinstance(val_bpb, int | float) or val_bpb <= 0:
+        raise TrialOverError("contract", f"the score is no bits per byte: {val_bpb!r:.60}")
+    if not math.isfinite(number(message, "val_bpb")):
+        raise TrialOverError("not_finite", f"the score is {val_bpb!r:.60}")
+    return float(val_bpb)
 
 
 def _snapshots(conditions: dict[str, object]) -> set[float]:

@@ -4,10 +4,15 @@ In calibrate mode a trainer asks before every batch. A step is what lies between
 of ``report``; a genome that never reports is stepped by the batch.
 """
 
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from evolution.calibration import Price, Step, price, token_seconds
 from evolution.sandbox.box import Box, TrialOverError
+from evolution.sandbox.spec import Spec
 from evolution.sandbox.streams import count
 from evolution.sandbox.trainer import Trainer
 
@@ -28,6 +33,7 @@ class Stepper:
         self._tokens = 0
         self._reports = 0
         self._never_reports = False
+        self._has_tokens = False
         self.trainer: Trainer = box.start(
             who,
             {
@@ -35,6 +41,7 @@ class Stepper:
                 "budget": _ANY_BUDGET,
                 "snapshots": [],
                 "calibration_steps": _WARM_UP + step_count + 1,
+                "scoring": box.spec.scoring,
             },
         )
 
@@ -63,7 +70,12 @@ class Stepper:
         self.steps.append(Step(cost, self._tokens - tokens_before))
 
     def _run_batch(self) -> None:
-        self.trainer.go()
+        if self._has_tokens or self._box.spec.data is None:
+            self.trainer.go()
+        else:
+            with open_training_tokens(self._box.spec) as tokens:
+                self.trainer.go([tokens])
+            self._has_tokens = True
         message = self._await("batch")
         self._tokens = count(message, "tokens")
         self._reports = count(message, "reports")
@@ -89,13 +101,23 @@ class Stepper:
         return TrialOverError("harness", f"the baseline beside it failed: {over.message}")
 
 
+@contextmanager
+def open_training_tokens(spec: Spec) -> Iterator[int]:
+    """A descriptor of the text to learn from, which is handed over when the clock starts."""
+    assert spec.data is not None
+    descriptor = os.open(Path(spec.data) / "train.bin", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 def price_genome(box: Box) -> Price:
     """Price the genome's token by steps that alternate with the baseline's.
 
     A genome so slow that half the time is gone is priced by the pairs there are, if they are six.
     """
     pair_count = box.spec.pair_count
-    box.open_nursery()
     genome, baseline = Stepper(box, "genome", pair_count), Stepper(box, "baseline", pair_count)
     box.deadline = time.monotonic() + box.spec.startup_seconds
     genome.wait_for_start()

@@ -6,16 +6,12 @@ too large, not the one that lies.
 """
 
 import time
+from pathlib import Path
 
 from evolution.sandbox.box import Box, RejectedError, TrialOverError
 from evolution.sandbox.streams import number
 
-_PROGRAM = """
-import json, os, runpy
-model = runpy.run_path("train.py", run_name="genome")["build_model"]()
-news = json.dumps({"type": "weight", "parameters": sum(p.numel() for p in model.parameters())})
-os.write(int(os.environ["EVORESEARCH_HARNESS"].split(",")[1]), news.encode() + b"\\n")
-"""
+_PROGRAM = str(Path(__file__).with_name("weigh_worker.py"))
 _ANY_BUDGET = {"kind": "tokens", "amount": 1_000_000}  # nothing is trained
 
 
@@ -35,9 +31,14 @@ def check_parameters(box: Box, limit_millions: float) -> None:
 
 
 def _count(box: Box) -> float:
-    command = [box.spec.command[0], "-u", "-c", _PROGRAM]
-    conditions = {"mode": "weigh", "depth_scale": 1.0, "budget": _ANY_BUDGET, "snapshots": []}
-    trainer = box.start("genome", conditions, command=command)
+    conditions = {
+        "mode": "weigh",
+        "entry": box.spec.entry,
+        "depth_scale": 1.0,
+        "budget": _ANY_BUDGET,
+        "snapshots": [],
+    }
+    trainer = box.start("genome", conditions, program=_PROGRAM)
     box.deadline = time.monotonic() + box.spec.startup_seconds
     while trainer.exit_code is None and not box.is_late():
         box.pump()
@@ -47,5 +48,5 @@ def _count(box: Box) -> float:
         raise TrialOverError("time_out", "the model was not built before the deadline")
     if not weights:
         raise box.why_ended(trainer)
-    box.end_all()
+    box.end_trainers()
     return number(weights[0], "parameters")

@@ -22,6 +22,18 @@ def template_path(name: str) -> Path:
     )
 
 
+def project_file(project: Path | None, name: str) -> Path:
+    """The project's own file of this name; where there is none, the shipped one."""
+    own = project / name if project else None
+    return own if own and own.is_file() else template_path(name)
+
+
+def own_settings(config: Path | None) -> Path | None:
+    """The settings that are meant: those named, or ``./evolve.toml``; None for the shipped ones."""
+    here = Path("evolve.toml")
+    return config if config is not None else here if here.exists() else None
+
+
 def seed_paths() -> list[Path]:
     """The shipped hand-written variants, in the order of their names.
 

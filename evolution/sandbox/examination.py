@@ -1,0 +1,226 @@
+"""What is handed in, scored by processes that have no stake in the number.
+
+A submission is a sealed file that holds a ``state_dict``. While everything else of the trial stands
+still, a fresh scorer rebuilds the model and claims a loss for each token; another, which never sees
+those targets, is asked for logits at probed positions, and the harness compares (`evolution.scoring`).
+Nothing that a scorer wrote is read beyond its size, and nothing of it is ever unpickled here.
+"""
+
+import dataclasses
+import math
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evolution.sandbox.box import Box, RejectedError, TrialOverError
+from evolution.sandbox.line import as_memory_file, is_sealed, shared_memory
+from evolution.sandbox.trainer import Trainer
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from evolution.scoring import AuditPlan, AuditReport, Forged, Losses, Rows, Tolerance
+
+_SCORER = str(Path(__file__).with_name("score_worker.py"))
+_ROUND_BYTES = 2**23, 2**31  # logits of one forward pass on a processor and on a GPU
+_LARGEST_STATE = 64 * 2**30
+
+
+class Examiner:
+    """Scores what one trial hands in.
+
+    Args:
+        box: Where the scorers run; frozen around every use.
+    """
+
+    def __init__(self, box: Box) -> None:
+        assert box.spec.data is not None
+        self._box = box
+        self._data = Path(box.spec.data)
+        self._split = str(box.spec.conditions.get("split", "validation"))
+
+    def check_handed_in(self, state: int) -> None:
+        """Raise unless a descriptor is a sealed file in memory of a sane size.
+
+        Raises:
+            RejectedError: It is not.
+        """
+        if not is_sealed(state):
+            raise RejectedError(
+                "scoring rule seal: what was handed in is no sealed file in memory; hand the model "
+                "to prepare.evaluate_bpb() and leave the line to the harness alone"
+            )
+        size = os.fstat(state).st_size
+        if not 0 < size <= _LARGEST_STATE:
+            raise RejectedError(
+                f"scoring rule size: {size} bytes were handed in; a state_dict of at most "
+                f"{_LARGEST_STATE >> 30} GiB is needed"
+            )
+
+    def snapshot(self, state: int) -> float:
+        """Bits per byte of a model on the fixed small slice, by its claim alone.
+
+        Raises:
+            TrialOverError: It gives none.
+        """
+        from evolution.scoring import Forged, bits_per_byte, check_claim, read_rows
+
+        rows = read_rows(self._data, "slice")
+        claim = self._claim(state, rows)
+        try:
+            check_claim(rows, claim)
+        except Forged as forged:
+            raise _rejected(forged) from None
+        return bits_per_byte(claim, rows)
+
+    def score(self, state: int) -> tuple[float, "AuditReport"]:
+        """Bits per byte of a model on the trial's split, claimed and audited.
+
+        Raises:
+            RejectedError: The claim is not believed.
+            TrialOverError: A scorer failed.
+        """
+        from evolution.scoring import (
+            Forged,
+            bits_per_byte,
+            check_claim,
+            judge,
+            read_rows,
+        )
+
+        rows = read_rows(self._data, self._split)
+        claim = self._claim(state, rows)
+        try:
+            check_claim(rows, claim)
+            plan = self._plan(rows, claim)
+            with self._scorer("audit", state, rows, plan) as answers:
+                report = judge(plan, claim, answers, self._tolerance())
+        except Forged as forged:
+            raise _rejected(forged) from None
+        gap = report.mean_gap if self._box.spec.device != "cpu" else 0.0
+        return bits_per_byte(claim, rows, mean_gap=min(0.0, gap)), report
+
+    def _claim(self, state: int, rows: "Rows") -> "Losses":
+        import numpy as np
+
+        text = as_memory_file(rows.tokens.tobytes())
+        claimed, view = shared_memory(4 * rows.row_count * rows.seq_len)
+        try:
+            trainer = self._start("claim", rows, rows.row_count, (state, text, claimed))
+            self._await_done(trainer)
+            self._box.end(trainer)
+            losses = np.frombuffer(view, dtype=np.float32).reshape(rows.row_count, rows.seq_len)
+            return losses.copy()
+        finally:
+            os.close(text)
+            os.close(claimed)
+
+    @contextmanager
+    def _scorer(
+        self, mode: str, state: int, rows: "Rows", plan: "AuditPlan"
+    ) -> "Iterator[Iterator[np.ndarray[tuple[int, int], np.dtype[np.float32]]]]":
+        """The answers of an auditing scorer, one round at a time."""
+        import numpy as np
+
+        batch_size = plan.positions.shape[1]
+        asked, question = shared_memory(2 * batch_size * rows.seq_len)
+        answered, answer = shared_memory(4 * batch_size * rows.vocab_size)
+        try:
+            trainer = self._start(mode, rows, batch_size, (state, asked, answered))
+
+            def answers() -> "Iterator[np.ndarray[tuple[int, int], np.dtype[np.float32]]]":
+                for tokens, positions in plan.rounds:
+                    question[:] = tokens.tobytes()
+                    trainer.tell({"type": "round", "positions": positions.tolist()})
+                    self._await_done(trainer)
+                    yield np.frombuffer(bytes(answer), dtype=np.float32).reshape(batch_size, -1)
+
+            yield answers()
+            self._box.end(trainer)
+        finally:
+            os.close(asked)
+            os.close(answered)
+
+    def _start(
+        self, mode: str, rows: "Rows", row_count: int, descriptors: tuple[int, int, int]
+    ) -> Trainer:
+        box = self._box
+        conditions = {
+            "mode": mode,
+            "entry": box.spec.entry,
+            "device": box.spec.device,
+            "batch_size": self._batch_size(rows),
+            "seq_len": rows.seq_len,
+            "vocab_size": rows.vocab_size,
+            "row_count": row_count,
+            "snapshots": [],
+            "budget": {"kind": "tokens", "amount": 1_000_000},  # nothing is trained
+        }
+        box.deadline = time.monotonic() + box.spec.scoring_seconds
+        trainer = box.start("genome", conditions, program=_SCORER)
+        trainer.go(descriptors)
+        return trainer
+
+    def _await_done(self, trainer: Trainer) -> None:
+        """Until a scorer says that it is done; its end or its silence ends the trial."""
+        while True:
+            while (packet := trainer.next_packet()) is not None:
+                if packet.descriptor is not None:
+                    os.close(packet.descriptor)
+                if packet.message["type"] == "done":
+                    return
+            if trainer.exit_code is not None:
+                over = self._box.why_ended(trainer)
+                raise TrialOverError(over.kind, f"while it was scored: {over.message}")
+            if self._box.is_late():
+                raise TrialOverError(
+                    "time_out",
+                    f"scoring did not end within {self._box.spec.scoring_seconds:g} s",
+                )
+            self._box.pump()
+
+    def _plan(self, rows: "Rows", claim: "Losses") -> "AuditPlan":
+        import numpy as np
+
+        from evolution.scoring import plan_audit, reference_losses
+
+        return plan_audit(
+            rows,
+            claim,
+            reference_losses(self._data, self._split),
+            probe_count=self._box.spec.probe_count,
+            pair_count=self._box.spec.audit_pair_count,
+            batch_size=self._batch_size(rows),
+            filler=np.memmap(self._data / "train.bin", dtype=np.uint16, mode="r"),
+            rng=np.random.default_rng(secrets.randbits(128)),  # no genome can foresee it
+        )
+
+    def _batch_size(self, rows: "Rows") -> int:
+        room = _ROUND_BYTES[self._box.spec.device != "cpu"]
+        return max(1, min(room // (4 * rows.seq_len * rows.vocab_size), rows.row_count))
+
+
+
+    def _tolerance(self) -> "Tolerance":
+        from evolution.scoring import Tolerance
+
+        # A GPU's kernels may round otherwise where a row has other neighbours; what slips under
+        # the wider tolerance is taken off the score.
+        return Tolerance() if self._box.spec.device == "cpu" else Tolerance(1e-2, 1e-2)
+
+
+def figures(report: "AuditReport") -> dict[str, float]:
+    """The audit's figures that can be stored: finite ones."""
+    values = {name: float(value) for name, value in dataclasses.asdict(report).items()}
+    return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
+def _rejected(forged: "Forged") -> TrialOverError:
+    """A claim that is not believed; one of a model that diverged has a class of its own."""
+    if forged.rule == "finite":
+        return TrialOverError("not_finite", str(forged))
+    return RejectedError(str(forged))
