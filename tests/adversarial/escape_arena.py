@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import secrets
+import selectors
 import signal
 import socket
 import sqlite3
@@ -19,7 +20,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -27,12 +28,20 @@ from types import MappingProxyType
 import psutil
 import pytest
 
+from evolution.executors import Finished, Limits, LocalExecutor, Started, cpu_slots
+from evolution.executors.site import Walls
+from evolution.sandbox.bubblewrap import box_command
+from evolution.sandbox.confinement import Policy, system_listable, system_readable
 from evolution.sandbox.environment import MARKER, trainer_environment
+from evolution.sandbox.levels import Level, works
+from population import FailureClass, Outcome
+from tests.evolution.executor_contract import a_job, a_site
 
 LEVELS = ("namespace", "landlock")
 BEGUN = "the escape begins"
 LACKS = "this kernel lacks it: "
 ATTEMPT_SECONDS = 30.0
+WORKSPACE_MB = 64.0
 NOTHING: Mapping[str, object] = MappingProxyType({})
 
 PACKAGE = Path(__file__).parents[2] / "evolution"
@@ -86,7 +95,7 @@ GUARDIAN = """
 import json, os, subprocess, sys
 spec = json.loads(sys.stdin.readline())
 sys.exit(abs(subprocess.call(spec["command"], env=spec["environment"], cwd=spec["folder"],
-                             stdin=subprocess.DEVNULL)))
+                             stdin=subprocess.DEVNULL, pass_fds=spec["descriptors"])))
 """
 
 #: What a box starts: it locks the door behind itself, then becomes the program.
@@ -116,6 +125,10 @@ class Attempt:
     process_peak: int = 0
     thread_peak: int = 0
     memory_peak_mb: float = 0.0
+    outcome: Outcome | None = None
+    supervisor_peak_mb: float = 0.0
+    supervisor_descriptors: int = 0
+    is_scratch_empty: bool = True
 
 
 @dataclass
@@ -210,21 +223,21 @@ def _end(process: subprocess.Popen[str]) -> None:
     process.communicate()
 
 
-def unconfined(program: str, ground: Ground, *, is_watched: bool = False) -> Attempt:
+def unconfined(
+    program: str, ground: Ground, *, is_watched: bool = False, descriptors: tuple[int, ...] = ()
+) -> Attempt:
     """Run the program as a plain process that has everything its parent has."""
     path = _write(program, ground)
     marker = _marker()
     environment = {**ground.environment(), MARKER: marker}
-    return _watch([sys.executable, "-s", str(path)], environment, marker, ground, is_watched)
+    command = [sys.executable, "-s", str(path)]
+    return _watch(command, environment, marker, ground, is_watched, descriptors)
 
 
 def confined(
     program: str, level: str, ground: Ground, *, is_watched: bool = False, data_mb: int = 640
 ) -> Attempt:
     """Run the program in a box of this level, in the ground's scratch folder."""
-    from evolution.sandbox.bubblewrap import box_command
-    from evolution.sandbox.confinement import Policy, system_listable, system_readable
-
     path, scratch = _write(program, ground), ground.path("work/scratch")
     readable = (*system_readable(), str(path.parent))
     policy = Policy(
@@ -238,10 +251,67 @@ def confined(
         readable=readable,
         devices=(),
         workspace=str(scratch),
-        workspace_bytes=64 << 20,
+        workspace_bytes=round(WORKSPACE_MB) << 20,
     )
     environment["PYTHONPATH"] = str(PACKAGE.parent)
     return _watch(command, environment, marker, ground, is_watched)
+
+
+def in_a_trial(
+    program: str, level: str, ground: Ground, *, is_watched: bool = False, memory_mb: float = 640
+) -> Attempt:
+    """Run the program as the genome of a trial, by the executor that runs searches."""
+    site = replace(
+        a_site(ground.path("work")), walls=Walls(level=level, workspace_mb=WORKSPACE_MB)
+    )
+    for folder in (site.data, site.logs):
+        assert folder is not None
+        folder.mkdir(exist_ok=True)
+    share = memory_mb * 2**20 / psutil.virtual_memory().total
+    limits = Limits(
+        startup_seconds=ATTEMPT_SECONDS / 2, token_seconds=ATTEMPT_SECONDS / 2, memory_share=share
+    )
+    marker = f"{site.run_id}/1"
+    peaks = Peaks(marker)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ground.environment().items():
+            if name.startswith("OUTSIDE"):
+                patch.setenv(name, value)
+        executor = LocalExecutor(site, cpu_slots(1), limits=limits)
+        try:
+            with peaks if is_watched else contextlib.nullcontext():
+                outcome = _outcome(executor, program, peaks)
+            survivors = tuple(_alive(marker))
+        finally:
+            executor.close()
+            _kill_all(marker)
+    assert site.logs is not None
+    log = "".join(path.read_text(encoding="utf-8") for path in site.logs.iterdir())
+    is_harness = outcome.failure is not None and outcome.failure.kind is FailureClass.HARNESS
+    return Attempt(
+        f"{log}\n{outcome}",
+        -1 if is_harness else 0,
+        survivors,
+        peaks.processes,
+        peaks.threads,
+        peaks.memory_mb,
+        outcome,
+        peaks.supervisor_mb,
+        peaks.supervisor_descriptors,
+        list(site.scratch.iterdir()) == [],
+    )
+
+
+def _outcome(executor: LocalExecutor, program: str, peaks: "Peaks") -> Outcome:
+    executor.submit(a_job(program))
+    give_up = time.monotonic() + 4 * ATTEMPT_SECONDS
+    while time.monotonic() < give_up:
+        for event in executor.poll(1.0):
+            if isinstance(event, Started):
+                peaks.supervisor = event.supervisor_pid
+            if isinstance(event, Finished):
+                return event.outcome
+    raise AssertionError("the trial does not end")
 
 
 def _marker() -> str:
@@ -260,12 +330,14 @@ def _watch(
     marker: str,
     ground: Ground,
     is_watched: bool,
+    descriptors: tuple[int, ...] = (),
 ) -> Attempt:
     """Run a command below a guardian; what it printed, and what of it is left."""
     spec = {
         "command": command,
         "environment": environment,
         "folder": str(ground.path("work/scratch")),
+        "descriptors": descriptors,
     }
     peaks = Peaks(marker)
     with tempfile.TemporaryFile() as output, peaks if is_watched else contextlib.nullcontext():
@@ -275,6 +347,7 @@ def _watch(
             stdout=output,
             stderr=output,
             env={"OUTSIDE_API_KEY": ground.secret, MARKER: marker},
+            pass_fds=descriptors,
             start_new_session=True,
         )
         assert guardian.stdin is not None
@@ -292,12 +365,48 @@ def _watch(
     return Attempt(text, exit_code, survivors, peaks.processes, peaks.threads, peaks.memory_mb)
 
 
+def a_line_to_nobody(program: str, ground: Ground) -> tuple[int, int]:
+    """Run the program on a line whose other end takes all: bytes and descriptors taken."""
+    path = _write(program, ground)
+    packets, their_packets = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    news, their_news = os.pipe()
+    line = f"{their_packets.fileno()},{their_news}"
+    process = subprocess.Popen(
+        [sys.executable, "-s", str(path)],
+        env={"PATH": os.environ["PATH"], "EVORESEARCH_HARNESS": line},
+        pass_fds=(their_packets.fileno(), their_news),
+        stdout=subprocess.DEVNULL,
+    )
+    their_packets.close()
+    os.close(their_news)
+    taken = descriptor_count = 0
+    with packets, selectors.DefaultSelector() as selector:
+        for end in (packets.fileno(), news):
+            selector.register(end, selectors.EVENT_READ)
+        while selector.get_map():
+            for key, _ in selector.select(ATTEMPT_SECONDS):
+                if key.fd == news:
+                    data, descriptors = os.read(news, 1 << 18), []
+                else:
+                    data, descriptors, _, _ = socket.recv_fds(packets, 1 << 18, 253)
+                if not data:
+                    selector.unregister(key.fd)
+                taken, descriptor_count = taken + len(data), descriptor_count + len(descriptors)
+                for descriptor in descriptors:
+                    os.close(descriptor)
+    os.close(news)
+    process.wait(ATTEMPT_SECONDS)
+    return taken, descriptor_count
+
+
 class Peaks:
     """Samples the processes of one marker until it is left."""
 
     def __init__(self, marker: str) -> None:
         self.processes = self.threads = 0
-        self.memory_mb = 0.0
+        self.memory_mb = self.supervisor_mb = 0.0
+        self.supervisor: int | None = None
+        self.supervisor_descriptors = 0
         self._marker = marker
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._sample)
@@ -315,11 +424,22 @@ class Peaks:
             self.processes = max(self.processes, len(members))
             self.threads = max(self.threads, sum(map(_thread_count, members)))
             self.memory_mb = max(self.memory_mb, sum(map(_resident_mb, members)))
+            if self.supervisor is not None:
+                self.supervisor_mb = max(self.supervisor_mb, _resident_mb(self.supervisor))
+                self.supervisor_descriptors = max(
+                    self.supervisor_descriptors, _descriptor_count(self.supervisor)
+                )
 
 
 def _thread_count(pid: int) -> int:
     with contextlib.suppress(psutil.Error):
         return psutil.Process(pid).num_threads()
+    return 0
+
+
+def _descriptor_count(pid: int) -> int:
+    with contextlib.suppress(psutil.Error):
+        return int(psutil.Process(pid).num_fds())
     return 0
 
 
@@ -402,11 +522,26 @@ class EscapeContract:
         assert attempt.survivors == ()
         assert ground.victim_is_well()
 
+    @pytest.mark.slow
+    @pytest.mark.parametrize("level", LEVELS)
+    def test_it_does_no_harm_in_a_trial(self, ground: Ground, level: str):
+        skip_unless_works(level)
+        attempt = in_a_trial(self.text(ground), level, ground, is_watched=self.is_watched)
+        assert BEGUN in attempt.output, attempt.output
+        assert self.harm(ground, attempt) == "", attempt
+        assert attempt.survivors == ()
+        assert attempt.is_scratch_empty
+        assert ground.victim_is_well()
+
+
+class TrialContract(EscapeContract):
+    """An escape that only the supervisor of a trial holds; the box alone does not."""
+
+    test_it_does_no_harm_in_a_box = None  # type: ignore[assignment] # not for this one
+
 
 def skip_unless_works(level: str) -> None:
     """Skip with the reason where this machine cannot hold a box of this level."""
-    from evolution.sandbox.levels import Level, works
-
     reason = works(Level(level))
     if reason:
         pytest.skip(f"no box of level {level} here: {reason}")
