@@ -261,9 +261,7 @@ def in_a_trial(
     program: str, level: str, ground: Ground, *, is_watched: bool = False, memory_mb: float = 640
 ) -> Attempt:
     """Run the program as the genome of a trial, by the executor that runs searches."""
-    site = replace(
-        a_site(ground.path("work")), walls=Walls(level=level, workspace_mb=WORKSPACE_MB)
-    )
+    site = replace(a_site(ground.path("work")), walls=Walls(level=level, workspace_mb=WORKSPACE_MB))
     for folder in (site.data, site.logs):
         assert folder is not None
         folder.mkdir(exist_ok=True)
@@ -605,5 +603,3 @@ class SocketContract(EscapeContract):
                 if self.LETTER in data:
                     break
         return data
-
-

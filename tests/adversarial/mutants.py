@@ -60,7 +60,7 @@ DEEDS: Mapping[str, str] = {
     ),
     "many messages": (
         "import os; line = int(os.environ['EVORESEARCH_HARNESS'].split(',')[1])\n"
-        "[os.write(line, b'{\"type\": \"report\", \"loss\": 1e999}\\n' * 1500) for _ in range(200)]"
+        '[os.write(line, b\'{"type": "report", "loss": 1e999}\\n\' * 1500) for _ in range(200)]'
     ),
     "wrong messages": (
         "import os; line = int(os.environ['EVORESEARCH_HARNESS'].split(',')[1])\n"

@@ -29,7 +29,9 @@ TARGET = 'target = GROUND["root"] + "/runs/this/events.jsonl"\n'
 
 class TestMode(AttributeContract):
     needs_x86 = True
-    program = TARGET + """
+    program = (
+        TARGET
+        + """
 with a_try("chmod"):
     os.chmod(target, 0o777)
 with a_try("fchmod"):
@@ -39,10 +41,13 @@ with a_try("chmod through proc"):
 print(syscall(90, target.encode(), 0o777), syscall(268, -100, target.encode(), 0o777),
       syscall(452, -100, target.encode(), 0o777, 0))
 """
+    )
 
 
 class TestOwner(AttributeContract):
-    program = TARGET + """
+    program = (
+        TARGET
+        + """
 with a_try("chown"):
     os.chown(target, 65534, 65534)
 with a_try("lchown"):
@@ -50,20 +55,26 @@ with a_try("lchown"):
 with a_try("fchown"):
     os.fchown(os.open(target, os.O_RDONLY), 65534, 65534)
 """
+    )
 
 
 class TestTimes(AttributeContract):
-    program = TARGET + """
+    program = (
+        TARGET
+        + """
 with a_try("utime"):
     os.utime(target, (1, 1))
 with a_try("futimes"):
     os.utime(os.open(target, os.O_RDONLY), (1, 1))
 """
+    )
 
 
 class TestLength(AttributeContract):
     needs_x86 = True
-    program = TARGET + """
+    program = (
+        TARGET
+        + """
 with a_try("truncate"):
     os.truncate(target, 0)
 print(syscall(76, target.encode(), 0))
@@ -72,11 +83,15 @@ with a_try("open and truncate"):
 with a_try("read, and truncate"):
     os.open(target, os.O_RDONLY | os.O_TRUNC)
 """
+    )
 
 
 class TestExtendedAttributes(AttributeContract):
-    program = TARGET + """
+    program = (
+        TARGET
+        + """
 for name in ("user.mark", "trusted.mark", "security.mark"):
     with a_try(name):
         os.setxattr(target, name, b"forged")
 """
+    )

@@ -42,9 +42,12 @@ class TestRing(EscapeContract):
     """Operations that no filter of system calls sees; only the program can say it has one."""
 
     needs_x86 = True
-    program = RING + """
+    program = (
+        RING
+        + """
 print("a ring:", submit(0, -1, 0, 0, 0))
 """
+    )
 
     def harm(self, ground, attempt):
         return "it has a ring" if "a ring: 0" in attempt.output else ""
@@ -59,7 +62,9 @@ class TestTcpThroughARing(SocketContract):
         listener.listen(8)
         return listener, {"port": listener.getsockname()[1]}
 
-    program = RING + """
+    program = (
+        RING
+        + """
 sender = submit(45, socket.AF_INET, socket.SOCK_STREAM, 0, 0)
 if sender < 0:
     lacks(os.strerror(-sender))
@@ -68,3 +73,4 @@ held, letter = ctypes.create_string_buffer(address), ctypes.create_string_buffer
 print("connected:", submit(16, sender, 16, ctypes.addressof(held), 0))
 print("sent:", submit(26, sender, 0, ctypes.addressof(letter), len(GROUND["letter"])))
 """
+    )

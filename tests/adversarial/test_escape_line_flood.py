@@ -26,32 +26,43 @@ packets, news = map(int, os.environ["EVORESEARCH_HARNESS"].split(","))
 
 
 class TestALineWithoutAnEnd(LineContract):
-    program = LineContract.start + """
+    program = (
+        LineContract.start
+        + """
 with a_try("a line"):
     for _ in range(2000):
         os.write(news, b"[" * 65536)
 """
+    )
 
 
 class TestMessagesWithoutNumber(LineContract):
-    program = LineContract.start + """
+    program = (
+        LineContract.start
+        + """
 message = json.dumps({"type": "report", "loss": 1.0, "scalars": {str(n): n for n in range(300)}})
 with a_try("messages"):
     for _ in range(3000):
         os.write(news, message.encode() + b"\\n")
 """
+    )
 
 
 class TestNoise(LineContract):
-    program = LineContract.start + """
+    program = (
+        LineContract.start
+        + """
 with a_try("noise"):
     for _ in range(500):
         os.write(news, os.urandom(65536))
 """
+    )
 
 
 class TestPackets(LineContract):
-    program = LineContract.start + """
+    program = (
+        LineContract.start
+        + """
 line = socket.socket(fileno=packets)
 for letter in (b"x", b"\\xff", b"{", json.dumps({"type": "submit"}).encode()):
     with a_try("packets"):
@@ -59,10 +70,13 @@ for letter in (b"x", b"\\xff", b"{", json.dumps({"type": "submit"}).encode()):
             line.send(letter * (60000 if len(letter) == 1 else 1), socket.MSG_DONTWAIT)
             time.sleep(0.0002)
 """
+    )
 
 
 class TestPacketsFullOfDescriptors(LineContract):
-    program = LineContract.start + """
+    program = (
+        LineContract.start
+        + """
 line = socket.socket(fileno=packets)
 many = [os.memfd_create("x") for _ in range(100)]
 for message in ({"type": "submit"}, {"type": "snapshot", "fraction": 0.5}, {"type": "odd"}):
@@ -74,3 +88,4 @@ for message in ({"type": "submit"}, {"type": "snapshot", "fraction": 0.5}, {"typ
             socket.send_fds(line, [json.dumps(message).encode()], many[:1])
 time.sleep(0.3)
 """
+    )

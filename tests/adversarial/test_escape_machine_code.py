@@ -21,7 +21,9 @@ class TestCallsOfThirtyTwoBits(EscapeContract):
     """Another table of numbers, that a filter for one table does not know. Number 2 is fork."""
 
     needs_x86 = True
-    program = CODE + """
+    program = (
+        CODE
+        + """
 signal.signal(signal.SIGSEGV, signal.SIG_DFL)
 result = run(b"\\x53\\xb8\\x02\\x00\\x00\\x00\\xcd\\x80\\x48\\x63\\xc0\\x5b\\xc3")
 if result == 0:
@@ -31,6 +33,7 @@ print("forked:", result)
 if result == -errno.ENOSYS:
     lacks("calls of 32 bits")
 """
+    )
 
     def harm(self, ground, attempt):
         return "it forked" if attempt.survivors else ""
@@ -58,13 +61,16 @@ class TestCallsFromMachineCode(EscapeContract):
     """No library stands between: number 57 by the instruction itself."""
 
     needs_x86 = True
-    program = CODE + """
+    program = (
+        CODE
+        + """
 result = run(b"\\xb8\\x39\\x00\\x00\\x00\\x0f\\x05\\xc3")
 if result == 0:
     time.sleep(20)
     os._exit(0)
 print("forked:", result)
 """
+    )
 
     def harm(self, ground, attempt):
         return "it forked" if attempt.survivors else ""
