@@ -28,7 +28,8 @@ DEEDS: Mapping[str, str] = {
     "terminal escapes": "print('\\x1b[2J\\x1b]0;owned\\x07\\x1b[31m' * 500)",
     "deep recursion": "deep = lambda: deep(); deep()",
     "recursion past the stack": (
-        "__import__('sys').setrecursionlimit(10**9); deep = lambda: [*map(eval, ['deep()'])]; deep()"
+        "__import__('sys').setrecursionlimit(10**9)\n"
+        "deep = lambda: [*map(eval, ['deep()'])]; deep()"
     ),
     "deleted folder": "import os, shutil; shutil.rmtree(os.getcwd(), ignore_errors=True)",
     "renamed folder": "import os; os.rename(os.getcwd(), os.getcwd() + '-away')",

@@ -163,6 +163,7 @@ def test_a_control_keeps_the_contract(name):
     assert contract_problems(Genome.single(CONTROLS[name])) == []
 
 
+@pytest.mark.slow
 def test_no_control_looks_at_later_tokens_or_other_rows(tmp_path, tiny_data):
     shutil.copyfile(template_path("prepare.py"), tmp_path / "prepare.py")
     names = []

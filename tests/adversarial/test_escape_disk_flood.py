@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from tests.adversarial.escape_arena import TrialContract, WORKSPACE_MB
+from tests.adversarial.escape_arena import WORKSPACE_MB, TrialContract
 
 pytestmark = [pytest.mark.security, pytest.mark.slow]
 

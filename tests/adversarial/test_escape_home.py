@@ -8,7 +8,8 @@ pytestmark = [pytest.mark.security, pytest.mark.slow]
 class TestKeysInTheHome(EscapeContract):
     program = """
 root = GROUND["root"]
-for base in (root, "/proc/self/root" + root, "/proc/1/root" + root, f"/proc/{os.getppid()}/cwd/../../home"):
+parents = f"/proc/{os.getppid()}/cwd/../../home"
+for base in (root, "/proc/self/root" + root, "/proc/1/root" + root, parents):
     for name in ("home/.ssh/id_ed25519", "home/.netrc", ".netrc"):
         with a_try(base + name):
             print(open(os.path.join(base, name)).read())

@@ -26,7 +26,8 @@ def word(at):
 def submit(operation, descriptor, offset, address, length, flags=0):
     tail = word(sq_off[1])
     slot = tail & word(sq_off[2])
-    entry = struct.pack("=BBHiQQIIQ", operation, 0, 0, descriptor, offset, address, length, flags, 7)
+    fields = (operation, 0, 0, descriptor, offset, address, length, flags, 7)
+    entry = struct.pack("=BBHiQQIIQ", *fields)
     entries[slot * 64 : slot * 64 + 64] = entry.ljust(64, b"\\0")
     struct.pack_into("=I", memory, sq_off[6] + 4 * slot, slot)
     struct.pack_into("=I", memory, sq_off[1], tail + 1)
@@ -69,7 +70,8 @@ sender = submit(45, socket.AF_INET, socket.SOCK_STREAM, 0, 0)
 if sender < 0:
     lacks(os.strerror(-sender))
 address = struct.pack("=HH4s8x", socket.AF_INET, socket.htons(GROUND["port"]), b"\\x7f\\0\\0\\1")
-held, letter = ctypes.create_string_buffer(address), ctypes.create_string_buffer(GROUND["letter"].encode())
+held = ctypes.create_string_buffer(address)
+letter = ctypes.create_string_buffer(GROUND["letter"].encode())
 print("connected:", submit(16, sender, 16, ctypes.addressof(held), 0))
 print("sent:", submit(26, sender, 0, ctypes.addressof(letter), len(GROUND["letter"])))
 """

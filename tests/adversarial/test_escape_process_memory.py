@@ -18,7 +18,8 @@ print(syscall(310, GROUND["victim"], here, 1, there, 1, 0), mine.raw)
 
 class TestProcMem(EscapeContract):
     program = """
-for path in (f"/proc/{GROUND['victim']}/mem", f"/proc/{GROUND['victim']}/task/{GROUND['victim']}/mem"):
+pid = GROUND["victim"]
+for path in (f"/proc/{pid}/mem", f"/proc/{pid}/task/{pid}/mem"):
     with a_try(path):
         with open(path, "rb", buffering=0) as memory:
             memory.seek(GROUND["address"])

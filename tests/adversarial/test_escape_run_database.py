@@ -11,7 +11,8 @@ import sqlite3
 path = GROUND["root"] + "/runs/this/run.db"
 for address in (path, f"file:{path}?mode=ro", f"file:{path}?immutable=1"):
     with a_try(address):
-        print(sqlite3.connect(address, uri=address != path).execute("select * from trial").fetchall())
+        database = sqlite3.connect(address, uri=address != path)
+        print(database.execute("select * from trial").fetchall())
 with a_try("its bytes"):
     print(open(path, "rb").read())
 """

@@ -2,7 +2,7 @@ import pytest
 
 from tests.adversarial.escape_arena import EscapeContract
 
-pytestmark = pytest.mark.security
+pytestmark = [pytest.mark.security, pytest.mark.slow]
 
 
 class SignalContract(EscapeContract):

@@ -4,7 +4,7 @@ import pytest
 
 from tests.adversarial.escape_arena import SocketContract
 
-pytestmark = pytest.mark.security
+pytestmark = [pytest.mark.security, pytest.mark.slow]
 
 
 class TestTcp(SocketContract):

@@ -2,6 +2,7 @@ import json
 import math
 import tracemalloc
 from collections.abc import Iterable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -124,9 +125,7 @@ def test_cutting_changes_nothing_that_is_read(data, cuts):
     expected = whole.feed(data)
     edges = sorted({0, len(data), *(min(cut, len(data)) for cut in cuts)})
     received = [
-        message
-        for start, end in zip(edges, edges[1:], strict=False)
-        for message in in_pieces.feed(data[start:end])
+        message for start, end in pairwise(edges) for message in in_pieces.feed(data[start:end])
     ]
     assert json.dumps(received) == json.dumps(expected)
     assert in_pieces.ignored_count == whole.ignored_count
