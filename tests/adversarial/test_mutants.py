@@ -12,7 +12,9 @@ import psutil
 import pytest
 
 from evolution.executors import Finished, Limits, LocalExecutor, Site, cpu_slots
+from evolution.executors.site import Walls
 from evolution.sandbox.environment import MARKER
+from evolution.sandbox.levels import find_level
 from evolution.templates import template_path
 from population import Budget, BudgetKind, Conditions, Genome, Outcome, TrialStatus
 from tests.adversarial.mutants import Mutant, mutant_of, mutants
@@ -34,7 +36,7 @@ SAMPLE = (
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
-    site = a_site(tmp_path)
+    site = replace(a_site(tmp_path), walls=Walls(level=find_level().level))
     site.data.mkdir()
     assert site.logs is not None
     site.logs.mkdir(exist_ok=True)
