@@ -71,6 +71,8 @@ class Box:
         self._scratch = Path(spec.scratch)
         self._workspace = self._scratch / "box"
         self._files = {who: read_files(self._scratch / who) for who in ("genome", "baseline")}
+        self._disk = self._scratch.stat().st_dev
+        self._nameless_on_disk = 0
         self._start_count = 0
         self._readable, self._listable = without(spec.readable, spec.hidden)
         self._listable += spec.listable
@@ -288,7 +290,10 @@ class Box:
         self.cpu_seconds = max(self.cpu_seconds, self.tree.cpu_seconds())
 
     def _check_memory(self) -> None:
-        resident = self.tree.memory_mb(spare=self._staff())
+        staff = self._staff()
+        nameless = self.tree.nameless_bytes(spare=staff)
+        self._nameless_on_disk = nameless.pop(self._disk, 0)
+        resident = self.tree.memory_mb(spare=staff) + sum(nameless.values()) / 2**20
         if not self._frozen:
             self.peak_memory_mb = max(self.peak_memory_mb, resident)
         limit = self.spec.memory_mb
@@ -307,7 +312,8 @@ class Box:
             )
 
     def _check_floods(self) -> None:
-        written, allowed = written_bytes(self._workspace), self.spec.workspace_mb * 2**20
+        written = written_bytes(self._workspace) + self._nameless_on_disk
+        allowed = self.spec.workspace_mb * 2**20
         if written > allowed and self.spec.script is None:
             raise TrialOverError(
                 "error",
