@@ -55,6 +55,7 @@ _NEVER = """
     sched_setaffinity sched_setscheduler sched_setparam sched_setattr setpriority ioprio_set
 """.split()  # noqa: SIM905 - a hundred names read better as lines of words
 _METADATA = """
+    fallocate
     chmod fchmod fchmodat fchmodat2 chown fchown lchown fchownat utime utimes utimensat futimesat
     setxattr lsetxattr fsetxattr removexattr lremovexattr fremovexattr
 """.split()  # noqa: SIM905 - a hundred names read better as lines of words
@@ -88,7 +89,8 @@ class Permits:
     Attributes:
         fork: New processes; threads are always allowed.
         signals: Signals to any process; else to itself alone.
-        metadata: Modes, owners, times and extended attributes of files.
+        metadata: Modes, owners, times and extended attributes of files, and space that is taken
+            without a byte written: a folder of the host has no size of its own.
         pid: The process itself.
     """
 

@@ -146,6 +146,7 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "inotify_add_watch": (254, 27),
     "truncate": (76, 45),
     "chmod": (90, None),
+    "fallocate": (285, 47),
     "fchmod": (91, 52),
     "fchmodat": (268, 53),
     "fchmodat2": (452, 452),
