@@ -12,8 +12,8 @@ and writes token files, all hashed, into the cache. As a module it serves ``trai
 
 Alone, everything is decided and computed here. Under the harness (``EVORESEARCH_HARNESS`` names a
 socket and a pipe) the harness releases the clock, hands over the text to learn from, hears of each
-point, and scores the model that is handed in. ``torch`` loads only where batches or scores are made,
-so that the search can prepare data without it.
+point, and scores the model that is handed in. ``torch`` loads only where batches or scores are
+made, so that the search can prepare data without it.
 """
 
 import argparse
@@ -242,7 +242,7 @@ def read_manifest(folder: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _read_lengths(folder: Path) -> dict[str, Any]:
-    """The manifest as the harness shows it to a genome: without hashes, and without text beside it."""
+    """The manifest as the harness shows it to a genome: no hashes, and no text beside it."""
     manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text("utf-8"))
     return manifest
 

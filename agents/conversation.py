@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from agents.model import Message, Model, ModelError
 from agents.offspring import offspring_problem
 from agents.operator import Context, Proposal, Refusal
-from agents.prompts import cleaned, fenced, filled
+from agents.prompts import filled
 from agents.replacements import Refused
-from population import Genome, Origin
+from population import Genome, Origin, fenced, one_line
 
 _HYPOTHESIS = re.compile(r"^\W*HYPOTHESIS\W*?:\W*?(?P<text>\w.*)$", re.M | re.I)
 _GAIN = re.compile(
     r"^\W*EXPECTED[_ ]GAIN\W*?:\s*(?P<number>[-+]?[\d.]+(?:e[-+]?\d+)?)", re.M | re.I
 )
 _HYPOTHESIS_CHARACTERS = 200
+_PROBLEM_CHARACTERS = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ def ask(model: Model, question: Question, context: Context) -> Proposal | Refusa
         try:
             reply = model.reply(system=question.system, messages=messages)
         except ModelError as error:
-            return Refusal(question.operator, f"no reply: {error}")
+            return Refusal(question.operator, f"no reply: {one_line(str(error))}")
         cost_usd += reply.usage.cost_usd
         if reply.stop_reason == "refusal":
             return Refusal(question.operator, "the model declined to answer")
@@ -65,15 +66,14 @@ def ask(model: Model, question: Question, context: Context) -> Proposal | Refusa
             )
         cut = "the reply was cut off at its limit; " if reply.stop_reason == "max_tokens" else ""
         problem = f"{cut}{found}"
-        correction = filled("correct", problem=fenced(problem))
+        correction = filled("correct", problem=fenced(problem, limit=_PROBLEM_CHARACTERS))
         messages += [Message("assistant", reply.text), Message("user", correction)]
-    return Refusal(question.operator, f"twice no usable reply: {problem}")
+    return Refusal(question.operator, f"twice no usable reply: {one_line(problem, 1000)}")
 
 
 def _hypothesis(reply: str) -> str:
     found = _HYPOTHESIS.search(reply)
-    text = " ".join(cleaned(found["text"]).split()) if found else "(none given)"
-    return text[:_HYPOTHESIS_CHARACTERS]
+    return one_line(found["text"], _HYPOTHESIS_CHARACTERS) if found else "(none given)"
 
 
 def _expected_gain(reply: str) -> float | None:

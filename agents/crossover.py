@@ -12,7 +12,6 @@ from agents.model import Model
 from agents.offspring import offspring_problem
 from agents.operator import Context, Proposal, Refusal
 from agents.prompts import (
-    fenced,
     filled,
     shown_fitness,
     shown_genome,
@@ -26,6 +25,7 @@ from population import (
     KnobValue,
     Merged,
     Origin,
+    fenced,
     knobs,
     merge_files,
     set_knobs,
@@ -204,10 +204,10 @@ class ModelCrossover:
                 history=shown_history(context.history),
                 first_fitness=shown_fitness(first.fitness),
                 first=shown_genome(first.genome),
-                first_changes=fenced(_changes(base, first.genome), "diff"),
+                first_changes=fenced(_changes(base, first.genome), "diff", limit=None),
                 second_fitness=shown_fitness(second.fitness),
                 second=shown_genome(second.genome),
-                second_changes=fenced(_changes(base, second.genome), "diff"),
+                second_changes=fenced(_changes(base, second.genome), "diff", limit=None),
                 conflicts=self._conflicts(base, first.genome, second.genome),
             ),
             read=read,

@@ -5,12 +5,11 @@ Stable texts come first, so that providers can cache them; what changes from cal
 
 import math
 import re
-import unicodedata
 from collections.abc import Sequence
 from importlib.resources import files
 
 from agents.operator import Context
-from population import Fitness, Genome
+from population import Fitness, Genome, fenced, one_line
 
 _HOLE = re.compile(r"\{\{(\w+)\}\}")
 _HISTORY_LINES = 40
@@ -26,25 +25,11 @@ def filled(name: str, **texts: str) -> str:
     return _HOLE.sub(lambda hole: texts[hole[1]], template).strip()
 
 
-def cleaned(text: str) -> str:
-    """``text`` without control, format and surrogate characters, which people do not see."""
-    kept = (c for c in text if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
-    return "".join(kept)
-
-
-def fenced(text: str, kind: str = "") -> str:
-    """``text``, cleaned, in a fence that nothing in it can close."""
-    data = cleaned(text)
-    longest = max((len(run) for run in re.findall("`+", data)), default=0)
-    fence = "`" * max(3, longest + 1)
-    end = "" if data.endswith("\n") else "\n"
-    return f"{fence}{kind}\n{data}{end}{fence}"
-
-
 def shown_genome(genome: Genome) -> str:
     """Every file of a genome, fenced."""
+    kinds = {path: "python" if path.endswith(".py") else "" for path in genome.files}
     return "\n\n".join(
-        f"`{cleaned(path)}`:\n\n{fenced(text, 'python' if path.endswith('.py') else '')}"
+        f"`{one_line(path)}`:\n\n{fenced(text, kinds[path], limit=None)}"
         for path, text in sorted(genome.files.items())
     )
 
@@ -68,11 +53,11 @@ def shown_sigma(sigma: float | None) -> str:
 
 def shown_history(history: Sequence[str]) -> str:
     """The newest lines of what was tried, each cut to a line, fenced."""
-    lines = [" ".join(cleaned(entry).split())[:_LINE_CHARACTERS] for entry in history]
-    return fenced("\n".join(lines[:_HISTORY_LINES]) or "nothing yet")
+    lines = [one_line(entry, _LINE_CHARACTERS) for entry in history[:_HISTORY_LINES]]
+    return fenced("\n".join(lines) or "nothing yet")
 
 
 def standing(role: str, context: Context) -> str:
     """The instructions that stay the same all through a run: contract, role, the user's manual."""
-    program = fenced(context.manual.text or "(none)", "markdown")
+    program = fenced(context.manual.text or "(none)", "markdown", limit=None)
     return "\n\n".join([filled("contract"), filled(role), filled("program", program=program)])

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from analysis.frames import Column, tidy
+from analysis.frames import Column, assured, tidy
 from population import Fitness, Lineage, Store, Variant
+from population.assurance import by_variant, weakest
 
 DESCENT_COLUMNS: Mapping[str, Column] = {
     "variant": Column("str", "Commit of the ancestor that made the edit."),
@@ -23,6 +24,8 @@ DESCENT_COLUMNS: Mapping[str, Column] = {
     "hypothesis": Column("str", "What was changed, and why it should help."),
     "effect": Column("float64", "What the edit brought where it was made: positive is better."),
     "effect_sd": Column("float64", "Standard deviation of the effect."),
+    "scoring": Column("str", "trusted, or reported if any score behind the effect is."),
+    "containment": Column("str", "Weakest level that held any trainer behind the effect."),
     "is_measured": Column("bool", "False if the ancestor has no score: its edit counts as 0."),
     "before": Column("float64", "Sum of the effects above: where the edit's bar begins."),
     "after": Column("float64", "The same with the edit; in the last row the variant's gain."),
@@ -55,7 +58,7 @@ def descent_frame(store: Store, variant: str | None = None) -> pd.DataFrame:
     family = Lineage(variants).ancestors(chosen) | {chosen}
     members = [v for v in variants if v.sha in family]
     forms = edit_forms(members, store.run().baseline or "", fitnesses)
-    rows, gain = [], 0.0
+    rows, gain, how = [], 0.0, by_variant(store.trials())
     for member in members:
         if member.sha not in forms:
             continue
@@ -74,6 +77,7 @@ def descent_frame(store: Store, variant: str | None = None) -> pd.DataFrame:
                 "before": gain,
                 "after": gain + effect,
             }
+            | assured(weakest(how[sha] for sha in forms[member.sha] if sha in how))
         )
         gain += effect
     return tidy(rows, DESCENT_COLUMNS)

@@ -21,12 +21,14 @@ from analysis.frames import (
     VARIANT_COLUMNS,
     VERDICT_COLUMNS,
     Column,
+    assured,
     curves_frame,
     trials_frame,
     variants_frame,
     verdicts_frame,
 )
 from population import Direction, Metric, RunRecord, Store
+from population.assurance import of_trials
 from population.publishing import published
 
 
@@ -82,7 +84,7 @@ _GAINS = frozenset(
         "high",
     }
 )
-_UNITS = {"hours": "h", "budget_amount": "s or tokens", "value": "as reported"}
+_UNITS = {"hours": "h", "budget_amount": "s or tokens", "value": "of the quantity"}
 _ENDINGS = {"_seconds": "s", "_mb": "MB", "_tokens": "tokens", "_hours": "h", "_usd": "USD"}
 _ARROW: Mapping[str, pa.DataType] = {
     "str": pa.large_string(),
@@ -166,7 +168,7 @@ def run_facts(store: Store, frames: Mapping[str, pd.DataFrame]) -> dict[str, Any
         "champion": champion.iloc[0] if len(champion) else None,
         "metric": metric.to_json(),
         "kept_scores": "lower is better; of a maximised metric the negative is kept",
-        "scoring": "reported",
+        **assured(of_trials(store.trials())),
         "rng_seed": run.rng_seed,
         "ruler_hash": run.ruler_hash,
         "data_hash": run.data_hash,
@@ -190,8 +192,11 @@ def columns_page(columns: Mapping[str, Mapping[str, Mapping[str, str]]], metric:
     """The meaning of each column, for people."""
     parts = [
         "# Columns\n\nScores are kept so that lower is better; gains so that positive is better. "
-        f"The column `metric` holds the value of `{metric.name}` itself. All scores are reported "
-        "by the genomes' own processes. In CSV, missing values are empty, times are ISO 8601 in "
+        f"The column `metric` holds the value of `{metric.name}` itself. `scoring` says "
+        "how a score was obtained: `trusted` if the harness computed it, `reported` if the "
+        "genome's own process did. `containment` says what held that process: `namespace` and "
+        "`landlock` are boxes, `basic` is none. Where several scores stand behind a row, the "
+        "weakest counts. In CSV, missing values are empty, times are ISO 8601 in "
         "UTC, and several parents are separated by a space.\n"
     ]
     for table, rows in columns.items():

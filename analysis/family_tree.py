@@ -55,7 +55,7 @@ def draw_family_tree(
     """
     from matplotlib.ticker import MaxNLocator
 
-    scale = Scale(metric or Metric())
+    scale = Scale.of(metric, frame)
     places, line = tree_layout(variants, champion), champion_line(variants, champion)
     gains = dict(zip(frame["variant"], frame["gain"] * scale.gain_factor, strict=True))
     _draw_edges(ax, variants, places, line)

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from population import Fitness, Origin, Store, Trial, Variant
+from population import Assurance, Fitness, Origin, Scoring, Store, Trial, Variant
+from population.assurance import by_variant, of_trial, of_verdict
 
 _TIME = "datetime64[us, UTC]"
 
@@ -40,6 +41,8 @@ VARIANT_COLUMNS: Mapping[str, Column] = {
     "parent_gain": Column("float64", "Fitness of its better parent − its own; or missing."),
     "parent_gain_sd": Column("float64", "Its standard deviation, the two taken as independent."),
     "trial_count": Column("int64", "Trials behind the fitness."),
+    "scoring": Column("str", "trusted, or reported if any reading of it is the genome's own."),
+    "containment": Column("str", "Weakest level that held its trainers: namespace landlock basic."),
     "status": Column("str", "Status of its newest trial that is no verdict run; missing if none."),
     "failure": Column("str", "Why that trial gave no score; missing if it gave one."),
     "is_champion": Column("bool", "True for the variant of the best fitness."),
@@ -66,7 +69,8 @@ TRIAL_COLUMNS: Mapping[str, Column] = {
     "finished_at": Column(_TIME, "End of its last attempt."),
     "hours": Column("float64", "Hours from the creation of the run to its end."),
     "val_bpb": Column("float64", "Bits per byte on the split, lower is better; or missing."),
-    "scoring": Column("str", "reported by the genome's process, or trusted."),
+    "scoring": Column("str", "trusted: the harness's own, or reported by the genome's process."),
+    "containment": Column("str", "Level that held its trainer: namespace, landlock or basic."),
     "last_snapshot": Column("float64", "Newest reading inside the run, in bpb on a small slice."),
     "train_seconds": Column("float64", "Wall seconds of training."),
     "total_seconds": Column("float64", "Wall seconds of the whole trial."),
@@ -88,7 +92,9 @@ CURVE_COLUMNS: Mapping[str, Column] = {
     "depth_scale": Column("float64", "Factor on the genome's own depth; 1 at home."),
     "progress": Column("float64", "Share of the training budget used, 0 to 1."),
     "quantity": Column("str", "loss, a further scalar's name, or snapshot for a reading in bpb."),
-    "value": Column("float64", "What was reported. For display: a genome may report anything."),
+    "value": Column("float64", "The point. Of a reported quantity a genome may say anything."),
+    "scoring": Column("str", "reported: the genome said it; or trusted, of a snapshot alone."),
+    "containment": Column("str", "Level that held its trainer: namespace, landlock or basic."),
 }
 
 VERDICT_COLUMNS: Mapping[str, Column] = {
@@ -101,6 +107,8 @@ VERDICT_COLUMNS: Mapping[str, Column] = {
     "high": Column("float64", "Upper end."),
     "p_better": Column("float64", "Probability that the champion is better."),
     "pair_count": Column("int64", "Pairs in which both gave a score."),
+    "scoring": Column("str", "trusted, or reported if any score of the verdict is."),
+    "containment": Column("str", "Weakest level that held any trainer of the verdict."),
     "ruling": Column("str", "confirmed, not_confirmed, reversed or undecided."),
     "created_at": Column(_TIME, "When it was passed."),
 }
@@ -113,9 +121,11 @@ def variants_frame(store: Store) -> pd.DataFrame:
     best = max(fitnesses, key=lambda sha: fitnesses[sha], default=None)
     champion = best if best is not None and fitnesses[best].is_scored else None
     root = next((v.sha for v in variants if v.origin is Origin.BASELINE), "")
+    assurances = by_variant(store.trials())
     rows = [
         _variant_row(v, fitnesses.get(v.sha), fitnesses.get(root), newest.get(v.sha))
         | _against_parent(v, fitnesses)
+        | assured(assurances.get(v.sha))
         | {"is_champion": v.sha == champion}
         for v in variants
     ]
@@ -142,6 +152,8 @@ def curves_frame(store: Store) -> pd.DataFrame:
             "name": variant.name,
             "operator": variant.operator,
             "depth_scale": trial.conditions.depth_scale,
+            "scoring": str(Scoring.REPORTED),
+            "containment": trial.outcome.containment,
         }
         for point in trial.outcome.curve:
             for quantity, value in {"loss": point.loss, **point.scalars}.items():
@@ -150,6 +162,7 @@ def curves_frame(store: Store) -> pd.DataFrame:
                 )
         rows.extend(
             {**key, "progress": s.fraction, "quantity": "snapshot", "value": s.bpb}
+            | assured(of_trial(trial))
             for s in trial.outcome.snapshots
         )
     return tidy(rows, CURVE_COLUMNS)
@@ -157,7 +170,7 @@ def curves_frame(store: Store) -> pd.DataFrame:
 
 def verdicts_frame(store: Store) -> pd.DataFrame:
     """One row a rung of each verdict; columns: ``VERDICT_COLUMNS``."""
-    names = {v.sha: v.name for v in store.variants()}
+    names, trials = {v.sha: v.name for v in store.variants()}, store.trials()
     rows = [
         {
             "verdict": verdict.label,
@@ -172,6 +185,7 @@ def verdicts_frame(store: Store) -> pd.DataFrame:
             "ruling": str(rung.ruling),
             "created_at": verdict.created_at,
         }
+        | assured(of_verdict(verdict.label, trials))
         for verdict in store.verdicts()
         for rung in verdict.rungs
     ]
@@ -250,7 +264,8 @@ def _trial_row(trial: Trial, variant: Variant, began: float) -> dict[str, Any]:
         return row
     return row | {
         "val_bpb": outcome.val_bpb,
-        "scoring": str(outcome.scoring) if outcome.val_bpb is not None else None,
+        "scoring": str(outcome.scoring) if of_trial(trial) is not None else None,
+        "containment": outcome.containment,
         "last_snapshot": outcome.snapshots[-1].bpb if outcome.snapshots else None,
         "train_seconds": outcome.train_seconds,
         "total_seconds": outcome.total_seconds,
@@ -264,6 +279,13 @@ def _trial_row(trial: Trial, variant: Variant, began: float) -> dict[str, Any]:
         "failure": str(outcome.failure.kind) if outcome.failure else None,
         "failure_message": outcome.failure.message if outcome.failure else None,
     }
+
+
+def assured(assurance: Assurance | None) -> dict[str, Any]:
+    """The two columns of an assurance, missing without one."""
+    if assurance is None:
+        return {"scoring": None, "containment": None}
+    return {"scoring": str(assurance.scoring), "containment": assurance.containment}
 
 
 def tidy(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, Column]) -> pd.DataFrame:

@@ -86,7 +86,7 @@ def plot_frontier(
         verdicts: ``verdicts_frame``; with it, what fresh seeds say of the champion stands beside.
         across: What the horizontal axis counts.
     """
-    scale = Scale(metric or Metric())
+    scale = Scale.of(metric, trials, variants)
     table = best_so_far(trials, variants)
     ax.set_xlabel(_ACROSS[across])
     ax.set_ylabel(drawable(scale.score_label))
@@ -256,7 +256,8 @@ def _draw_verdict(ax: "Axes", verdicts: pd.DataFrame, table: pd.DataFrame, scale
             zorder=7,
         )
     head = f"★ {name}: confirmed" if is_confirmed else f"{name}: not confirmed"
-    lines = [head, "fresh seeds, reported:", *_rung_lines(last, scale)]
+    how = Scale.of(scale.metric, last).how
+    lines = [head, f"fresh seeds{', ' if how else ''}{how}:", *_rung_lines(last, scale)]
     ax.text(
         1.02,
         0.0,

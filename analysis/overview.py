@@ -47,10 +47,10 @@ def _headline(store: Store, variants: pd.DataFrame) -> str:
 
 def _findings(store: Store, variants: pd.DataFrame) -> str:
     """What is believed of the champion, and what the last verdict says, at each depth."""
-    scale = Scale(store.metric())
+    scale = Scale.of(store.metric(), variants)
     champions = variants[variants["is_champion"] & (variants["origin"] != "baseline")]
     words = [
-        f"posterior gain over the baseline {scale.gain(gain, sd)} {scale.gain_unit} (reported)"
+        f"posterior gain over the baseline {scale.gain(gain, sd)} {scale.gain_unit} ({scale.how})"
         for gain, sd in zip(
             champions["gain"].astype(float), champions["gain_sd"].astype(float), strict=True
         )

@@ -30,7 +30,7 @@ def plot_repeats(
     """
     import seaborn as sns
 
-    scale = Scale(metric or Metric())
+    scale = Scale.of(metric, trials)
     ax.set_xlabel(drawable(scale.gain_label("score − mean of the same variant")))
     home = trials[(trials["depth_scale"] == 1.0) & trials["val_bpb"].notna()]
     repeated = home.groupby(["name", "split"], sort=False).filter(lambda group: len(group) > 1)
@@ -71,8 +71,9 @@ def plot_curves(
     import seaborn as sns
 
     ax.set_xlabel("share of the training budget used")
-    ax.set_ylabel(f"{drawable(quantity, 30)}, reported")
     wanted = curves[(curves["quantity"] == quantity) & (curves["depth_scale"] == 1.0)]
+    how = Scale.of(None, wanted).how
+    ax.set_ylabel(f"{drawable(quantity, 30)}{', ' if how else ''}{how}")
     if wanted.empty:
         return _say(ax, f"no {drawable(quantity, 30)} was reported")
     colours = dict(zip(names, sns.color_palette("colorblind"), strict=False))
@@ -106,7 +107,7 @@ def plot_operators(variants: pd.DataFrame, *, ax: "Axes", metric: Metric | None 
 
     An effect beyond the scale stands on its edge as a triangle.
     """
-    scale = Scale(metric or Metric())
+    scale = Scale.of(metric, variants)
     ax.set_xlabel(drawable(scale.gain_label("gain over the better parent")))
     known = variants[variants["parent_gain"].notna()].sort_values("parent_gain")
     if known.empty:

@@ -81,7 +81,7 @@ def write_report(
         noise=_noise(views),
         accounts=_accounts(views),
         diff=_diff_lines(champion_diff(store, paths)),
-        reproduce=_reproduce(store.run()),
+        reproduce=_reproduce(store.run(), views.scale.how),
     )
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(page, encoding="utf-8")
@@ -214,12 +214,14 @@ def _measure(record: RunRecord) -> str:
     return "settings [task] (sha256)" if record.script_files else "ruler (sha256 of prepare.py)"
 
 
-def _reproduce(record: RunRecord) -> str:
+def _reproduce(record: RunRecord, how: str) -> str:
     return "\n".join(
         (
-            f"evolve run --config config.toml --rng-seed {record.rng_seed}",
+            f"evolve run --config config.toml --rng-seed {record.rng_seed}"
+            + (" --allow-unsafe" if how.endswith("!") else ""),
             "git -C population.git log --graph --notes=fitness --oneline --branches",
             "",
+            f"scores: {how or 'none yet'}",
             f"{_measure(record)}: {record.ruler_hash}",
             f"data: {record.data_hash}",
             f"baseline: {record.baseline or 'none yet'}",

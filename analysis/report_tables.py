@@ -37,7 +37,7 @@ class Views:
     @property
     def scale(self) -> Scale:
         """How scores are shown."""
-        return Scale(self.store.metric())
+        return Scale.of(self.store.metric(), self.variants, self.trials)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,8 @@ def variants_table(views: Views) -> Table:
     head = (
         Head("", "number"),
         Head("variant", "name"),
-        Head(f"{scale.score_name} (reported)", "number"),
+        Head(scale.score_name, "number"),
+        Head("scored, held by", "name"),
         Head(f"gain ({scale.gain_unit})", "number"),
         Head("over parent", "number"),
         Head("trials", "number"),
@@ -90,6 +91,7 @@ def variants_table(views: Views) -> Table:
                 str(rank),
                 str(row["name"]),
                 scale.score(row["fitness"], row["fitness_sd"]),
+                Scale.of(scale.metric, scored[scored["variant"] == row["variant"]]).how or "—",
                 _gain(scale, row["gain"], row["gain_sd"]),
                 _gain(scale, row["parent_gain"], row["parent_gain_sd"]),
                 str(row["trial_count"]),

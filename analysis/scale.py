@@ -8,18 +8,36 @@ that genomes or models wrote are made fit for a figure here, too.
 import functools
 import math
 from dataclasses import dataclass, field
-from typing import TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
-from population import Direction, Metric
+from population import Assurance, Direction, Metric, Scoring
+from population.assurance import weakest
 from population.fitness import INTERVAL as INTERVAL  # noqa: PLC0414 - a re-export
 from population.messages import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """The metric as axes and sentences need it."""
+    """The metric as axes and sentences need it.
+
+    Attributes:
+        metric: Of the run.
+        how: How the scores shown were obtained and what held their trainers; "" without a score.
+    """
 
     metric: Metric = field(default_factory=Metric)
+    how: str = ""
+
+    @classmethod
+    def of(cls, metric: Metric | None, *frames: "pd.DataFrame") -> "Scale":
+        """The scale of figures made from ``frames``, with the weakest assurance in them."""
+        assurance = weakest(one for frame in frames for one in _assurances(frame))
+        return cls(metric or Metric(), "" if assurance is None else str(assurance))
 
     @property
     def sign(self) -> int:
@@ -46,11 +64,15 @@ class Scale:
     def score_label(self) -> str:
         """What an axis of scores says."""
         better = "higher" if self.sign < 0 else "lower"
-        return f"{self.score_name}, reported ({better} is better)"
+        return f"{self.score_name}{self._said} ({better} is better)"
 
     def gain_label(self, what: str = "gain over the baseline") -> str:
         """What an axis of gains says."""
-        return f"{what} ({self.gain_unit}, reported)"
+        return f"{what} ({self.gain_unit}{self._said})"
+
+    @property
+    def _said(self) -> str:
+        return f", {self.how}" if self.how else ""
 
     def score(self, mean: float, sd: float) -> str:
         """A fitness with its 95 % interval: ``1.802 ± 0.012``."""
@@ -73,6 +95,12 @@ class Scale:
         digits = decimals((high - low) / 2 * self.gain_factor)
         words = [f"{value * self.gain_factor:+.{digits}f}" for value in (gain, low, high)]
         return f"{words[0]} {self.gain_unit} ({words[1]} to {words[2]})"
+
+
+def _assurances(frame: "pd.DataFrame") -> "Iterator[Assurance]":
+    known = frame[["scoring", "containment"]].dropna().drop_duplicates()
+    for scoring, containment in known.itertuples(index=False):
+        yield Assurance(Scoring(scoring), str(containment))
 
 
 def amount(value: float, sign: str = "") -> str:

@@ -47,16 +47,17 @@ def summarise(
     is_live: bool = False,
 ) -> Summary:
     """Read a run's summary off its store and its frames."""
-    scale = Scale(store.metric())
+    scale = Scale.of(store.metric(), variants)
     champions = variants[variants["is_champion"]]
     judged = store.verdicts()
     last = verdicts[verdicts["verdict"] == judged[-1].label] if judged else verdicts.head(0)
+    how = Scale.of(None, last).how
     return Summary(
         state=_state(store.run().state, is_live=is_live),
         found=_found(store, last, scale),
         searched=_searched(store, variants, trials),
         champion=_champion(champions, scale),
-        verdict=[f"{rung_words(row, scale)}, {_pairs(row)}" for row in records(last)],
+        verdict=[f"{rung_words(row, scale)}, {_pairs(row, how)}" for row in records(last)],
         champion_name=str(champions["name"].iloc[0]) if len(champions) else None,
         is_confirmed=bool(judged) and judged[-1].is_confirmed,
     )
@@ -78,15 +79,15 @@ def _found(store: Store, last: pd.DataFrame, scale: Scale) -> str:
             "Nothing is confirmed: no variant promised a gain worth testing, so none was tested "
             "on fresh seeds."
         )
-    name = store.variant(verdict.champion).name
+    name, how = store.variant(verdict.champion).name, _bracketed(Scale.of(None, last).how)
     home = records(last[last["depth_scale"] == 1.0])
     said = scale.interval(home[0]["gain"], home[0]["low"], home[0]["high"]) if home else ""
     if verdict.is_confirmed:
         return (
             f"Confirmed on fresh seeds: {name} is better than the baseline by {said} at home "
-            "depth (reported)."
+            f"depth{how}."
         )
-    tail = f"; the gain on fresh seeds is {said} (reported)" if said else ""
+    tail = f"; the gain on fresh seeds is {said}{how}" if said else ""
     return f"Nothing is confirmed: the claim of {name} did not hold at home depth{tail}."
 
 
@@ -122,7 +123,8 @@ def _champion(champions: pd.DataFrame, scale: Scale) -> str:
     if champions.empty:
         return "No trial has given a score yet."
     best = champions.iloc[0]
-    score = f"{scale.score_name} {scale.score(best['fitness'], best['fitness_sd'])} (reported)"
+    score = f"{scale.score_name} {scale.score(best['fitness'], best['fitness_sd'])}"
+    score += _bracketed(Scale.of(None, champions).how)
     if best["origin"] == "baseline":
         return f"No variant is thought better than the baseline, {score}."
     gain = ""
@@ -134,9 +136,13 @@ def _champion(champions: pd.DataFrame, scale: Scale) -> str:
     )
 
 
-def _pairs(rung: Mapping[str, Any]) -> str:
+def _bracketed(how: str) -> str:
+    return f" ({how})" if how else ""
+
+
+def _pairs(rung: Mapping[str, Any], how: str) -> str:
     count = rung["pair_count"]
-    return f"{count} pair{'' if count == 1 else 's'} of fresh seeds, reported"
+    return f"{count} pair{'' if count == 1 else 's'} of fresh seeds{', ' if how else ''}{how}"
 
 
 def _section(settings: Mapping[str, object], name: str) -> Mapping[str, object]:

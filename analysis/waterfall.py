@@ -37,7 +37,7 @@ def plot_waterfall(
             on the same variant.
         total_sd: Standard deviation of the total (``gain_sd`` of ``variants_frame``).
     """
-    scale = Scale(metric or Metric())
+    scale = Scale.of(metric, descent)
     ax.set_xlabel(drawable(scale.gain_label()))
     if descent.empty:
         ax.set_yticks([])

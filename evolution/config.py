@@ -8,7 +8,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -137,6 +137,31 @@ class VerdictSettings(_Section):
         return self
 
 
+class SandboxSettings(_Section):
+    """What holds the trainers: which level, and how much they may write."""
+
+    level: Literal["auto", "namespace", "landlock", "basic"] = "auto"
+    scratch_mb: Annotated[int, Field(ge=16, le=1_048_576)] = 512
+
+
+class ScoringSettings(_Section):
+    """Who computes scores, and how closely they are audited."""
+
+    mode: Literal["trusted", "reported"] = "trusted"
+    probes: Annotated[int, Field(ge=100, le=100_000)] = 1000
+    champion_probes: Annotated[int, Field(ge=100, le=100_000)] = 4000
+    pairs: Annotated[int, Field(ge=8, le=10_000)] = 64
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.champion_probes < self.probes:
+            raise ValueError(
+                f"champion_probes is {self.champion_probes}, but every trial gets {self.probes} "
+                "probes: raise champion_probes or lower probes"
+            )
+        return self
+
+
 class EvolutionConfig(_Section):
     """The settings of one run.
 
@@ -153,11 +178,13 @@ class EvolutionConfig(_Section):
     operators: OperatorSettings = OperatorSettings()
     stopping: StoppingSettings = StoppingSettings()
     verdict: VerdictSettings = VerdictSettings()
+    sandbox: SandboxSettings = SandboxSettings()
+    scoring: ScoringSettings = ScoringSettings()
 
     @model_validator(mode="before")
     @classmethod
     def _script_defaults(cls, settings: object) -> object:
-        """A script has no depth to change, and its numbers are rarely ALL_CAPS knobs."""
+        """A script has no depth to change, rarely ALL_CAPS knobs, and a score of its own."""
         if not isinstance(settings, Mapping):
             return settings
         task = settings.get("task")
@@ -173,6 +200,11 @@ class EvolutionConfig(_Section):
             raise ValueError(
                 "[verdict] depths has a depth beside 1.0, but a script of one's own has no depth "
                 "that could be changed: leave depths out"
+            )
+        if self.scoring.mode == "trusted":
+            raise ValueError(
+                "[scoring] mode is 'trusted', but the score of a script of one's own is what it "
+                "prints: leave mode out"
             )
         if self.run.data or self.run.budget:
             name = "data" if self.run.data else "budget"
@@ -258,6 +290,8 @@ _SCRIPT_DEFAULTS: Mapping[str, Mapping[str, object]] = {
     # Structural edits know models and trainers; in foreign code they would change data and metric.
     "operators": {"literal": 0.6, "knob": 0.2, "structure": 0.0, "merge": 0.2},
     "verdict": {"depths": [1.0]},
+    # It has no model that could be scored in its place.
+    "scoring": {"mode": "reported"},
 }
 
 

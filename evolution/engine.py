@@ -41,6 +41,7 @@ from population import (
     TrialStatus,
     Variant,
 )
+from population.assurance import by_variant
 from population.errors import EvolveError
 from population.records import Json
 
@@ -432,10 +433,10 @@ class Engine:
         }
         self._store.save_fitnesses(moved)
         self._store.set_fact("sigma", posterior.sigma)
-        metric = self._workspace.task.metric
+        metric, how = self._workspace.task.metric, by_variant(self._store.trials())
         self._workspace.branches.notes(
             {
-                sha: f"{metric.words(fitness)}, trials {fitness.trial_count}, reported"
+                sha: f"{metric.words(fitness)}, trials {fitness.trial_count}, {how.get(sha, '—')}"
                 for sha, fitness in (now if everywhere else moved).items()
                 if fitness.is_scored
             }

@@ -5,23 +5,34 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+from evolution.config import EvolutionConfig
 from evolution.devices import gpu_names, visible_devices
 from evolution.engine import Engine
 from evolution.executors import LocalExecutor, Slot, cpu_slots, gpu_slots
 from evolution.executors.site import Scorer, Walls
 from evolution.jobs import YARDSTICK
 from evolution.operators import built_in
+from evolution.sandbox.levels import Level, find_level
 from evolution.workspace import Workspace
 from population import BudgetKind, Calibration
 
 
 @contextmanager
 def sitting(
-    workspace: Workspace, *, watch: Callable[[Mapping[int, float]], None] | None = None
+    workspace: Workspace,
+    *,
+    level: Level | None = None,
+    watch: Callable[[Mapping[int, float]], None] | None = None,
 ) -> Iterator[Engine]:
-    """An engine that trains on this machine; what an earlier one left behind is swept first."""
+    """An engine that trains on this machine; what an earlier one left behind is swept first.
+
+    Args:
+        workspace: The open run.
+        level: What holds the trainers; by default the strongest that works here.
+        watch: Called now and then with the progress of each running trial.
+    """
     slots, device_class = machine_slots(workspace)
-    executor = local_executor(workspace, slots)
+    executor = local_executor(workspace, slots, level)
     try:
         killed = executor.sweep_orphans()
         if killed:
@@ -45,17 +56,43 @@ def sitting(
         executor.close()
 
 
-def local_executor(workspace: Workspace, slots: list[Slot]) -> LocalExecutor:
-    """The run's executor on this machine."""
+def local_executor(
+    workspace: Workspace, slots: list[Slot], level: Level | None = None
+) -> LocalExecutor:
+    """The run's executor on this machine, its trainers held at ``level``."""
     yardstick = workspace.store.fact(YARDSTICK)
     # The name alone is not unique: another folder may hold a run of the same name.
     place = hashlib.sha256(str(workspace.paths.root.resolve()).encode()).hexdigest()[:12]
-    run_id = f"{workspace.name}-{place}"
     site = workspace.task.site(
-        workspace.paths, run_id, workspace.baseline, Walls(), Scorer(mode="trusted")
+        workspace.paths,
+        f"{workspace.name}-{place}",
+        workspace.baseline,
+        _walls(workspace.config, level),
+        _scorer(workspace.config),
     )
     seconds = float(yardstick["seconds_per_token"]) if isinstance(yardstick, dict) else None
     return LocalExecutor(site, slots, yardstick_seconds=seconds)
+
+
+def _walls(config: EvolutionConfig, level: Level | None) -> Walls:
+    """Trainers share a box only where each can still be shut in by itself."""
+    report = find_level()
+    level = level or report.level
+    return Walls(
+        level=level.value,
+        shares_box=level is not Level.NAMESPACE or report.has_landlock,
+        workspace_mb=float(config.sandbox.scratch_mb),
+    )
+
+
+def _scorer(config: EvolutionConfig) -> Scorer:
+    scoring = config.scoring
+    return Scorer(
+        mode=scoring.mode,
+        probe_count=scoring.probes,
+        confirming_probe_count=scoring.champion_probes,
+        pair_count=scoring.pairs,
+    )
 
 
 def machine_slots(workspace: Workspace) -> tuple[list[Slot], str]:

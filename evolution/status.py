@@ -3,12 +3,13 @@
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from evolution.manuals import ManualStanding, manual_standing
 from population import (
+    Assurance,
     Fitness,
     Lease,
     Metric,
@@ -22,9 +23,12 @@ from population import (
     Variant,
     Verdict,
 )
+from population.assurance import UNSAFE, by_variant, of_verdict
 
 #: The store's fact that says that the scores of a run are made up.
 DRY_RUN = "dry_run"
+#: What is said of a fitness that no reading of its own stands behind.
+_NONE = Assurance(Scoring.REPORTED, UNSAFE)
 _SCORED = (TrialStatus.COMPLETE, TrialStatus.STOPPED_EARLY)
 
 
@@ -43,6 +47,7 @@ class Standing:
         gain_sd: Its standard deviation, the two taken as independent.
         trial_count: Trials behind it.
         scoring: How its scores were obtained: the weakest way of any.
+        containment: What held their trainers: the weakest level of any.
     """
 
     name: str
@@ -55,6 +60,12 @@ class Standing:
     gain_sd: float | None
     trial_count: int
     scoring: Scoring
+    containment: str
+
+    @property
+    def assurance(self) -> Assurance:
+        """Both together, as they are shown."""
+        return Assurance(self.scoring, self.containment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +106,7 @@ class RunStatus:
         manual: Which manual is in force; None in a run that did not record it.
         as_of: When this was read, in seconds since the epoch.
         metric: What scores are called, and how they are shown.
+        verdict_assurance: How the verdict's scores were obtained, and what held their trainers.
     """
 
     name: str
@@ -117,6 +129,7 @@ class RunStatus:
     as_of: float
     manual: ManualStanding | None = None
     metric: Metric = dataclasses.field(default_factory=Metric)
+    verdict_assurance: Assurance | None = None
 
     def as_dict(self) -> dict[str, object]:
         """The same as plain JSON values; ``fitness`` as it is kept, ``value`` as the metric's."""
@@ -176,6 +189,7 @@ def run_status(
         as_of=now,
         manual=manual_standing(store, program),
         metric=store.metric(),
+        verdict_assurance=of_verdict(verdicts[-1].label, trials) if verdicts else None,
     )
 
 
@@ -183,11 +197,7 @@ def rank(store: Store, trials: Sequence[Trial] | None = None) -> list[Standing]:
     """Every scored variant, best first."""
     variants = {v.sha: v for v in store.variants()}
     trials = store.trials() if trials is None else trials
-    scorings = {
-        (t.variant, t.outcome.scoring)
-        for t in trials
-        if t.outcome and t.outcome.val_bpb is not None
-    }
+    assurances = by_variant(trials)
     fitnesses, root = store.fitnesses(), store.run().baseline or ""
     ordered = sorted(fitnesses, key=lambda sha: fitnesses[sha], reverse=True)
     return [
@@ -195,7 +205,7 @@ def rank(store: Store, trials: Sequence[Trial] | None = None) -> list[Standing]:
             variants[sha],
             fitnesses[sha],
             fitnesses.get(root),
-            _weakest(sha, scorings),
+            assurances.get(sha, _NONE),
             is_baseline=sha == root,
         )
         for sha in ordered
@@ -203,17 +213,11 @@ def rank(store: Store, trials: Sequence[Trial] | None = None) -> list[Standing]:
     ]
 
 
-def _weakest(sha: str, scorings: Collection[tuple[str, Scoring]]) -> Scoring:
-    """Trusted only if every score of the variant is."""
-    is_trusted = (sha, Scoring.TRUSTED) in scorings and (sha, Scoring.REPORTED) not in scorings
-    return Scoring.TRUSTED if is_trusted else Scoring.REPORTED
-
-
 def _standing(
     variant: Variant,
     fitness: Fitness,
     baseline: Fitness | None,
-    scoring: Scoring,
+    assurance: Assurance,
     *,
     is_baseline: bool,
 ) -> Standing:
@@ -233,7 +237,8 @@ def _standing(
         gain=gain,
         gain_sd=gain_sd,
         trial_count=fitness.trial_count,
-        scoring=scoring,
+        scoring=assurance.scoring,
+        containment=assurance.containment,
     )
 
 

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from population.assurance import Assurance
     from population.branches import Branches
     from population.code_size import code_size
     from population.contract import Contract
@@ -68,10 +69,12 @@ if TYPE_CHECKING:
         Trial,
         TrialStatus,
     )
+    from population.untrusted import fenced, one_line, plain
     from population.variant import Origin, Variant
     from population.verdict import Ruling, RungVerdict, Verdict
 
 _HOMES = {
+    "assurance": "Assurance",
     "branches": "Branches",
     "code_size": "code_size",
     "contract": "Contract",
@@ -97,6 +100,7 @@ _HOMES = {
         "Budget BudgetKind Calibration Conditions CurvePoint Failure FailureClass Outcome Purpose "
         "Scoring Snapshot Trial TrialStatus"
     ),
+    "untrusted": "fenced one_line plain",
     "variant": "Origin Variant",
     "verdict": "Ruling RungVerdict Verdict",
 }
@@ -104,6 +108,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.s
 
 __all__ = [
     "MAIN",
+    "Assurance",
     "Branches",
     "BranchesError",
     "Budget",
@@ -165,6 +170,7 @@ __all__ = [
     "commit_message",
     "contract_problems",
     "export_patches",
+    "fenced",
     "frozen_knobs",
     "frozen_lines",
     "frozen_mistake",
@@ -172,6 +178,8 @@ __all__ = [
     "knobs",
     "literal_value",
     "merge_files",
+    "one_line",
+    "plain",
     "read_summary",
     "rewritten",
     "rule_problems",

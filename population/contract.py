@@ -1,7 +1,7 @@
 """The contract a genome keeps so that it can be trained and scored: a lint over its syntax trees.
 
-It finds honest mistakes before any training is paid for. It is no defence: what a genome does at
-run time is contained and scored elsewhere.
+It finds honest mistakes before any training is paid for; ``gate`` looks for what no honest genome
+has. Neither is a defence: what a genome does at run time is contained and scored elsewhere.
 """
 
 import ast
@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from population.syntax import Unreadable, read_tree
+from population.untrusted import one_line
 
 RULER = "prepare"
 
 # Processes, networks, foreign code and the import machinery have no place in a genome.
 _FORBIDDEN_STDLIB = re.compile(
-    "asyncio|cgi|code|codeop|concurrent|ctypes|dbm|ensurepip|fcntl|ftplib|http|imaplib|imp|"
+    "asyncio|builtins|cgi|code|codeop|concurrent|ctypes|dbm|ensurepip|fcntl|ftplib|http|imaplib|imp|"
     "importlib|marshal|mmap|multiprocessing|nntplib|pickle|pkgutil|poplib|posix|pty|runpy|"
     "selectors|shelve|shutil|site|smtplib|socket|socketserver|sqlite3|ssl|subprocess|telnetlib|"
     "tempfile|urllib|venv|webbrowser|wsgiref|xmlrpc|zipimport"
@@ -52,9 +53,9 @@ class Problem(NamedTuple):
 
     Attributes:
         rule: Its name: ``size parse knobs build_model main_guard imports dataloader evaluation``,
-            or ``frozen``.
+            ``blob table dynamic protocol`` of the gate, or ``frozen``.
         line: Where in the file, from 1; 0 for the file as a whole.
-        message: What was found and what is needed, in one line.
+        message: What was found and what is needed, in one line, with the text of that line.
     """
 
     rule: str
@@ -85,6 +86,14 @@ def file_problems(text: str, genome_modules: Collection[str], contract: Contract
     if contract.is_script and contract.imports is None:
         return Checked(tree, [])
     return Checked(tree, list(_import_problems(tree, genome_modules, contract)))
+
+
+def with_line(problem: Problem, text: str) -> Problem:
+    """``problem`` with the line of ``text`` that it names, bounded and plain."""
+    lines = re.split(r"\r\n|\r|\n", text)  # as the parser counts them
+    is_told = 0 < problem.line <= len(lines)
+    shown = one_line(lines[problem.line - 1], 100) if is_told else ""
+    return problem._replace(message=f"{problem.message} | {shown}") if shown else problem
 
 
 def genome_problems(

@@ -16,8 +16,9 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from population.canonical import normal_form
-from population.contract import Contract, Problem, file_problems, genome_problems
+from population.contract import Contract, Problem, file_problems, genome_problems, with_line
 from population.errors import EvolveError
+from population.gate import gate_problems
 from population.syntax import Unreadable, read_tree
 
 __all__ = [
@@ -196,13 +197,18 @@ def _contract_problems(genome: Genome, contract: Contract) -> tuple[Problem, ...
         if not path.endswith(".py"):
             continue
         found = file_problems(text, modules, contract)
-        prefix = "" if path == genome.entry else f"{path}: "
-        problems += [Problem(p.rule, p.line, prefix + p.message) for p in found.problems]
+        own = list(found.problems)
         if found.tree is not None:
             trees[path] = found.tree
+            if not contract.is_script:
+                own += sorted(gate_problems(found.tree), key=lambda problem: problem.line)
+        prefix = "" if path == genome.entry else f"{path}: "
+        shown = (with_line(problem, text) for problem in own)
+        problems += [problem._replace(message=prefix + problem.message) for problem in shown]
     if genome.entry in trees and not contract.is_script:
         has_knobs = bool(knobs(genome.main))
-        problems += genome_problems(trees[genome.entry], list(trees.values()), has_knobs)
+        whole = genome_problems(trees[genome.entry], list(trees.values()), has_knobs)
+        problems += [with_line(problem, genome.main) for problem in whole]
     return tuple(problems)
 
 

@@ -2,19 +2,17 @@
 
 import re
 import textwrap
-import unicodedata
 from collections.abc import Mapping
+
+from population import untrusted
 
 _WIDTH = 72
 _TRAILER_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*", re.ASCII)
-# Control characters, lone surrogates, line separators; and marks that turn the reading direction.
-_UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
-_TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def one_line(text: str) -> str:
-    """``text`` on a single line, without control characters."""
-    return " ".join(_printable(text).split())
+    """``text`` on a single line, whole: a message is bounded by who makes it."""
+    return untrusted.one_line(text, None)
 
 
 def commit_message(hypothesis: str, trailers: Mapping[str, str], body: str = "") -> str:
@@ -37,12 +35,6 @@ def commit_message(hypothesis: str, trailers: Mapping[str, str], body: str = "")
     # Git takes a last paragraph of "Key: value" lines for trailers; ours must be that paragraph.
     paragraphs.append("\n".join(lines) if lines else _not_trailers(paragraphs))
     return "\n\n".join(part for part in paragraphs if part) + "\n"
-
-
-def _printable(text: str) -> str:
-    return "".join(
-        " " if unicodedata.category(c) in _UNPRINTABLE else "" if c in _TURNING else c for c in text
-    )
 
 
 def _cut(line: str) -> str:

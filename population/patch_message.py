@@ -8,10 +8,12 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
+from population.assurance import Assurance, of_trials, of_verdict
 from population.fitness import INTERVAL, Fitness
 from population.linear import Edit
 from population.messages import commit_message, one_line
 from population.metric import Metric
+from population.trial import Trial
 from population.variant import Variant
 from population.verdict import Ruling, RungVerdict, Verdict
 
@@ -35,11 +37,20 @@ def patch_message(
     fitnesses: Mapping[str, Fitness],
     verdicts: Sequence[Verdict],
     metric: Metric,
+    trials: Sequence[Trial] = (),
 ) -> str:
-    """The message of one edit's commit."""
+    """The message of one edit's commit; ``trials`` are all of the run."""
     variant = variants[edit.variant]
-    body = [_effect(variant, variants[sha], fitnesses, metric) for sha in variant.parents]
-    body += [_verdict(v, metric) for v in verdicts if v.champion == variant.sha]
+    body = [
+        _effect(variant, variants[sha], fitnesses, metric)
+        + _how(of_trials(t for t in trials if t.variant in (sha, variant.sha)), ", ")
+        for sha in variant.parents
+    ]
+    body += [
+        _verdict(v, metric) + _how(of_verdict(v.label, trials), "; ")
+        for v in verdicts
+        if v.champion == variant.sha
+    ]
     body += [f"It carries {_named(variants[sha])}." for sha in edit.carries]
     body += [f"It replaces {_named(variants[sha])}." for sha in edit.replaces]
     trailers = {
@@ -64,19 +75,19 @@ def _effect(
     before, after = fitnesses.get(parent.sha), fitnesses.get(variant.sha)
     if before is None or after is None or before.mean is None or after.mean is None:
         unscored = variant if after is None or after.mean is None else parent
-        return f"Effect against {parent.name}: unknown, {unscored.name} has no score."
+        return f"Effect against {parent.name}: unknown, {unscored.name} has no score"
     gain, error = before.mean - after.mean, INTERVAL * math.hypot(before.sd, after.sd)
     digits = _decimals(error)
     values = (f"{metric.shown(f.mean or 0.0):.{digits}f}" for f in (before, after))
     return (
         f"Effect against {parent.name}: {_gain(gain, digits)} ± {error:.{digits}f}"
-        f"{_unit(metric)} (95 %); {metric.name} {' → '.join(values)}, reported."
+        f"{_unit(metric)} (95 %); {metric.name} {' → '.join(values)}"
     )
 
 
 def _verdict(verdict: Verdict, metric: Metric) -> str:
     rungs = "; ".join(_rung(rung, metric) for rung in verdict.rungs) or "no pairs"
-    return f"Verdict {verdict.label}, against the baseline on fresh seeds: {rungs}; reported."
+    return f"Verdict {verdict.label}, against the baseline on fresh seeds: {rungs}"
 
 
 def _rung(rung: RungVerdict, metric: Metric) -> str:
@@ -88,6 +99,10 @@ def _rung(rung: RungVerdict, metric: Metric) -> str:
     digits = _decimals((rung.high - rung.low) / 2)
     gain, low, high = (f"{x:+.{digits}f}" for x in (rung.gain, rung.low, rung.high))
     return f"{words}, gain {gain}{_unit(metric)} (95 %: {low} to {high}), {rung.pair_count} pairs"
+
+
+def _how(assurance: Assurance | None, before: str) -> str:
+    return "." if assurance is None else f"{before}{assurance}."
 
 
 def _gain(gain: float, digits: int) -> str:

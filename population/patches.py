@@ -68,6 +68,7 @@ def export_patches(store: Store, branches: Branches, champion: Variant, target: 
     with store.at_one_moment():
         variants = {v.sha: v for v in store.variants()}
         fitnesses, verdicts, metric = store.fitnesses(), store.verdicts(), store.metric()
+        trials = store.trials()
     lineage = Lineage(variants.values())
     family = lineage.ancestors(champion.sha) | {champion.sha}
     genomes = {sha: branches.genome(sha) for sha in family}
@@ -77,7 +78,12 @@ def export_patches(store: Store, branches: Branches, champion: Variant, target: 
 
     def message(edit: Edit) -> str:
         return patch_message(
-            edit, variants=variants, fitnesses=fitnesses, verdicts=verdicts, metric=metric
+            edit,
+            variants=variants,
+            fitnesses=fitnesses,
+            verdicts=verdicts,
+            metric=metric,
+            trials=trials,
         )
 
     edits = linearised(champion.sha, lineage, genomes)

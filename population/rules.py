@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from population.canonical import bindings, drop_docstrings
-from population.contract import Contract, Problem
+from population.contract import Contract, Problem, with_line
 from population.errors import did_you_mean
 from population.genome import Genome, contract_problems, knobs
 from population.manual import Manual
@@ -105,7 +105,8 @@ def _frozen_problems(manual: Manual, genome: Genome, baseline: Genome) -> Iterat
         if [part[:2] for part in wanted] == [part[:2] for part in found]:
             continue
         line = found[0].line if found else 0
-        yield Problem("frozen", line, f"{entry} is frozen: keep it as the baseline has it")
+        problem = Problem("frozen", line, f"{entry} is frozen: keep it as the baseline has it")
+        yield with_line(problem, genome.files[found[0].path]) if found else problem
     for path, text in baseline.files.items():
         regions = _regions(text)
         if regions != _regions(genome.files.get(path, "")):

@@ -187,6 +187,7 @@ class TrialRow(Table):
     val_bpb: Mapped[float | None]
     scoring: Mapped[str | None]
     containment: Mapped[str | None]
+    audit: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
     train_seconds: Mapped[float | None]
     total_seconds: Mapped[float | None]
     cpu_seconds: Mapped[float | None]

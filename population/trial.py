@@ -145,7 +145,10 @@ class Outcome:
         status: A final status.
         val_bpb: Bits per byte on the trial's split, lower is better; None without a score.
         scoring: How ``val_bpb`` was obtained.
-        containment: The level that held the trainer (``basic`` until boxes exist).
+        containment: The level of the box that held the trainer.
+        audit: Figures of the audit that a trusted score passed, and ``work_ratio``: CPU time of the
+            training as the harness measured it, over what its tokens should have cost. None where
+            nothing was audited.
         train_seconds: Wall seconds of training, without start-up and evaluation.
         total_seconds: Wall seconds from start of the process to its end.
         cpu_seconds: CPU-seconds of the whole process tree, calibration included.
@@ -165,6 +168,7 @@ class Outcome:
     val_bpb: float | None = None
     scoring: Scoring = Scoring.REPORTED
     containment: str = "basic"
+    audit: Mapping[str, float] | None = None
     train_seconds: float = 0.0
     total_seconds: float = 0.0
     cpu_seconds: float = 0.0

@@ -100,6 +100,7 @@ def _print_tables(console: "Console", done: "Exported") -> None:
 
 def _export_patches(paths: "RunPaths", target: Path, variant: str | None, *, as_json: bool) -> None:
     from population import Branches, Origin, export_patches
+    from population.assurance import of_trials
 
     with open_store(paths) as store, Branches.open(paths.repository) as branches:
         names = {v.sha: v.name for v in store.variants()}
@@ -108,10 +109,14 @@ def _export_patches(paths: "RunPaths", target: Path, variant: str | None, *, as_
             _champion(store) if variant is None else (store.variant(variant), "asked")
         )
         series = export_patches(store, branches, champion, target) if champion else None
+        how = of_trials(store.trials())
     facts = {
         "run": paths.name,
         "variant": champion.name if champion else None,
         "chosen": reason,
+        "scoring": how.scoring.value if how else None,
+        "containment": how.containment if how else None,
+        "assurance": str(how) if how else None,
         "baseline": baseline.name if baseline else None,
         "folder": str(series.folder) if series and series.patches else None,
         "patches": [
@@ -152,7 +157,8 @@ def _print_patches(console: "Console", paths: "RunPaths", facts: Mapping[str, An
     if not facts["patches"]:
         line(f"no patches: {facts['variant']}{chosen} has the baseline's files.")
         return
-    line(f"{facts['variant']}{chosen} as patches, every score as reported:")
+    how = f"; scores are {facts['assurance']}" if facts["assurance"] else ""
+    line(f"{facts['variant']}{chosen} as patches{how}:")
     for patch in facts["patches"]:
         line(f"  {patch['file']}  {patch['name']}: {one_line(patch['subject'])}")
     if not facts["is_split"]:

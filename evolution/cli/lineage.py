@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from evolution.cli.origins import CarriedEdit
-    from population import Fitness, Metric, Variant
+    from population import Assurance, Fitness, Metric, Variant
 
 #: What is said of an edit when one variant is asked for.
 _OF_AN_EDIT = ("through", "gain", "gain_sd")
@@ -46,10 +46,12 @@ def lineage(
     """
     from evolution.cli.origins import carried_edits, print_edits
     from population import Lineage
+    from population.assurance import by_variant, weakest
 
     asked, edits = None, []
     with open_store(find_run(runs, run)) as store:
         variants, fitnesses, metric = store.variants(), store.fitnesses(), store.metric()
+        assurances = by_variant(store.trials())
         if variant is not None:
             asked = store.variant(variant)
             family = Lineage(variants).ancestors(asked.sha) | {asked.sha}
@@ -62,13 +64,14 @@ def lineage(
     carried = {edit.sha: edit for edit in edits}
     facts = [
         _facts(v, children[v.sha], fitnesses.get(v.sha), carried.get(v.sha), metric)
+        | _assured(assurances.get(v.sha))
         for v in variants
     ]
 
     def show(console: "Console") -> None:
-        _print_tree(console, variants, fitnesses, metric)
+        _print_tree(console, variants, fitnesses, assurances, metric)
         if asked is not None and edits:
-            print_edits(console, asked, edits, metric)
+            print_edits(console, asked, edits, metric, weakest(assurances.values()))
 
     answer(facts, as_json, show)
 
@@ -94,7 +97,13 @@ def _facts(
         "fitness_sd": fitness.sd if fitness and fitness.is_scored else None,
         "metric": metric.name,
         "value": metric.shown(fitness.mean) if fitness and fitness.mean is not None else None,
-        "scoring": "reported" if fitness and fitness.is_scored else None,
+    }
+
+
+def _assured(assurance: "Assurance | None") -> dict[str, object]:
+    return {
+        "scoring": assurance.scoring.value if assurance else None,
+        "containment": assurance.containment if assurance else None,
     }
 
 
@@ -102,22 +111,26 @@ def _print_tree(
     console: "Console",
     variants: "Sequence[Variant]",
     fitnesses: "Mapping[str, Fitness]",
+    assurances: "Mapping[str, Assurance]",
     metric: "Metric",
 ) -> None:
     from rich.tree import Tree
 
     from analysis import champion_line, tree_parents
     from evolution.cli.text import one_line
+    from population.assurance import common
 
     best = max(fitnesses, key=lambda sha: fitnesses[sha], default=None)
     line = set(champion_line(variants, best))
     names = {v.sha: v.name for v in variants}
     nodes: dict[str, Tree] = {}
     roots: list[Tree] = []
-    hangs_on = tree_parents(variants)
+    hangs_on, shared = tree_parents(variants), common(assurances.values())
     for variant in variants:
         parent = hangs_on[variant.sha]
-        label = _label(variant, fitnesses.get(variant.sha), parent, names, metric)
+        fitness, how = fitnesses.get(variant.sha), assurances.get(variant.sha)
+        worth = _worth(fitness, None if shared else how, metric)
+        label = _label(variant, worth, parent, names)
         if variant.sha in line:
             label.stylize("bold", 0, len(variant.name))
         if variant.sha == best:
@@ -130,28 +143,37 @@ def _print_tree(
     for root in roots:
         console.print(root)
     name = one_line(metric.name, 64)
-    console.print(f"{name} as reported by the genomes, ± 95 %", style="dim", markup=False)
+    words = str(shared) if shared else "how it was scored, and what held its trainer"
+    console.print(f"{name} ± 95 %, {words}", style="dim", markup=False)
 
 
 def _label(
     variant: "Variant",
-    fitness: "Fitness | None",
+    worth: "Text",
     parent: str | None,
     names: "Mapping[str, str]",
-    metric: "Metric",
 ) -> "Text":
     from rich.text import Text
 
-    from analysis.scale import INTERVAL
-    from evolution.cli.text import clean, one_line, plus_minus
+    from evolution.cli.text import clean, one_line
 
     others = [names[p] for p in variant.parents if p != parent and p in names]
     label = Text(clean(variant.name), no_wrap=True, overflow="ellipsis")
     if others:
         label.append(f" + {clean(', '.join(others))}", style="magenta")
-    worth = "unscored"
-    if fitness is not None and fitness.mean is not None:
-        worth = plus_minus(metric.shown(fitness.mean), INTERVAL * fitness.sd)
-    label.append(f"  {worth}", style="cyan")
+    label.append("  ").append_text(worth)
     label.append(f"  {one_line(variant.operator, 20)}: {one_line(variant.hypothesis)}")
     return label
+
+
+def _worth(fitness: "Fitness | None", how: "Assurance | None", metric: "Metric") -> "Text":
+    from rich.text import Text
+
+    from analysis.scale import INTERVAL
+    from evolution.cli.tables import assurance_text
+    from evolution.cli.text import plus_minus
+
+    if fitness is None or fitness.mean is None:
+        return Text("unscored", style="cyan")
+    worth = Text(plus_minus(metric.shown(fitness.mean), INTERVAL * fitness.sd), style="cyan")
+    return worth if how is None else worth.append(" (").append_text(assurance_text(how)).append(")")

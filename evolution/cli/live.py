@@ -15,6 +15,7 @@ from evolution.cli.tables import phase_words, running_table, status_lines
 from evolution.cli.text import clean, duration, number, one_line, score
 from evolution.status import RunStatus, run_status
 from population import Metric, Purpose, Store, Trial, TrialStatus
+from population.assurance import of_trial
 
 if TYPE_CHECKING:
     from population import Variant
@@ -104,7 +105,7 @@ def trial_line(trial: Trial, variant: "Variant", metric: Metric) -> Text:
     outcome = trial.outcome
     what = str(trial.status).replace("_", " ")
     if outcome is not None and outcome.val_bpb is not None:
-        what = f"{number(metric.shown(outcome.val_bpb))} ({outcome.scoring})"
+        what = f"{number(metric.shown(outcome.val_bpb))} ({of_trial(trial)})"
     elif outcome is not None and outcome.failure is not None:
         what = f"{what}: {one_line(outcome.failure.message, 80)}"
     line = Text.assemble((mark, style), f" {clean(variant.name)}  {what}")
@@ -123,7 +124,7 @@ def summary_line(status: RunStatus) -> str:
     parts = [f"{status.offspring_done}{_limit(status)} offspring"]
     best = status.champion
     if best is not None:
-        worth = score(best.fitness, best.fitness_sd, best.scoring, status.metric)
+        worth = score(best.fitness, best.fitness_sd, best.assurance, status.metric)
         parts.append(f"best {clean(best.name)} {worth}")
     if status.seconds_left:
         parts.append(f"about {duration(status.seconds_left)} left")

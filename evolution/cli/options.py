@@ -26,6 +26,14 @@ JsonOption = Annotated[
     bool, typer.Option("--json", help="Answer with JSON on stdout, for other programs.")
 ]
 
+AllowUnsafeOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-unsafe",
+        help="Train even where no box holds what models wrote; every table will say so.",
+    ),
+]
+
 RUNS = Path("runs")
 #: Columns of a table that is piped into a file or another program.
 _PIPED_WIDTH = 160

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from population import Metric, Store, Variant
+    from population import Assurance, Metric, Store, Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,13 @@ def carried_edits(store: "Store", variant: "Variant") -> list[CarriedEdit]:
 
 
 def print_edits(
-    console: "Console", variant: "Variant", edits: Sequence[CarriedEdit], metric: "Metric"
+    console: "Console",
+    variant: "Variant",
+    edits: Sequence[CarriedEdit],
+    metric: "Metric",
+    assurance: "Assurance | None",
 ) -> None:
-    """A table, one line an edit."""
+    """A table, one line an edit; ``assurance`` is that of the readings behind the gains."""
     from rich.table import Table
     from rich.text import Text
 
@@ -90,9 +94,11 @@ def print_edits(
             Text(_idea(edit)),
         )
     console.print(table)
+    how = f"; scores are {assurance}" if assurance is not None else ""
     console.print(
-        "gain of each edit in its lineage's company, ± 95 %; positive is better, reported",
+        f"gain of each edit in its lineage's company, ± 95 %; positive is better{how}",
         style="dim",
+        markup=False,
     )
 
 

@@ -4,19 +4,30 @@ import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evolution.cli.options import RUNS, JsonOption, RunsOption, answer, find_run, say, stderr
+from evolution.cli.options import (
+    RUNS,
+    AllowUnsafeOption,
+    JsonOption,
+    RunsOption,
+    answer,
+    find_run,
+    say,
+    stderr,
+)
 from population import RunPaths, RunState
 
 if TYPE_CHECKING:
     from evolution.cli.live import LiveView
     from evolution.config import EvolutionConfig
     from evolution.engine import Engine
+    from evolution.sandbox.levels import Level
     from evolution.workspace import Workspace
 
 _INTERRUPTED = 130
@@ -53,6 +64,7 @@ def run(  # noqa: PLR0917 - typer passes them by name
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Train nothing: scores are made up, within seconds.")
     ] = False,
+    allow_unsafe: AllowUnsafeOption = False,
     runs: RunsOption = RUNS,
     as_json: JsonOption = False,
 ) -> None:
@@ -80,15 +92,18 @@ def run(  # noqa: PLR0917 - typer passes them by name
         "run.data": [str(Path(p).expanduser().resolve()) for p in data] if data else None,
     }
     settings, project = _settings(config, {k: v for k, v in overrides.items() if v is not None})
+    if not dry_run:
+        _check_containment(settings, allow_unsafe=allow_unsafe)  # before anything is made
     paths = create_run(runs, settings, name=name, project=project, report=say)
     if dry_run:
         with Store.open(paths.database) as store:
             store.set_fact(DRY_RUN, True)
-    _sit(paths, as_json=as_json)
+    _sit(paths, as_json=as_json, allow_unsafe=allow_unsafe)
 
 
 def resume(
     name: Annotated[str | None, typer.Argument(help="Which run; by default the newest.")] = None,
+    allow_unsafe: AllowUnsafeOption = False,
     runs: RunsOption = RUNS,
     as_json: JsonOption = False,
 ) -> None:
@@ -98,7 +113,7 @@ def resume(
       evolve resume
       evolve resume night-1
     """
-    _sit(find_run(runs, name), as_json=as_json)
+    _sit(find_run(runs, name), as_json=as_json, allow_unsafe=allow_unsafe)
 
 
 def _settings(
@@ -115,7 +130,19 @@ def _settings(
     return EvolutionConfig.load(path, overrides), path.parent
 
 
-def _sit(paths: RunPaths, *, as_json: bool) -> None:
+def _check_containment(config: "EvolutionConfig", *, allow_unsafe: bool) -> "Level":
+    """What holds the trainers; refuses to train without a box, unless that is allowed."""
+    from evolution.containment import choose_level
+
+    return choose_level(config, allow_unsafe=allow_unsafe)
+
+
+def _say_containment(level: "Level") -> None:
+    nothing = ": NO BOX holds the trainers, as --allow-unsafe allows"
+    say(f"containment {level.value}{nothing if level.value == 'basic' else ''}")
+
+
+def _sit(paths: RunPaths, *, as_json: bool, allow_unsafe: bool) -> None:
     """One sitting: open the run, let the engine work, show and tell what came of it."""
     from evolution.cli.live import LiveView
     from evolution.cli.rehearsal import rehearsal
@@ -125,7 +152,12 @@ def _sit(paths: RunPaths, *, as_json: bool) -> None:
     from evolution.workspace import open_run
 
     with open_run(paths, report=say) as workspace:
-        play = rehearsal if workspace.store.fact(DRY_RUN) else sitting
+        if workspace.store.fact(DRY_RUN) is True:
+            play = rehearsal
+        else:
+            level = _check_containment(workspace.config, allow_unsafe=allow_unsafe)
+            _say_containment(level)
+            play = partial(sitting, level=level)
         with (
             LiveView(workspace.store, stderr()) as view,
             play(workspace, watch=view.refresh) as engine,

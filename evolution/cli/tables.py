@@ -21,7 +21,8 @@ from evolution.cli.text import (
 )
 from evolution.manuals import HASH_DIGITS, ManualStanding
 from evolution.status import RunningTrial, RunStatus, Standing
-from population import Metric, Purpose, RunState, TrialStatus
+from population import Assurance, Metric, Purpose, RunState, TrialStatus
+from population.assurance import common
 
 _STATUS_WORDS = {
     TrialStatus.COMPLETE: "complete",
@@ -70,9 +71,8 @@ def status_lines(status: RunStatus, *, is_live: bool = True) -> list[tuple[str, 
         name = status.champion.name if status.champion is not None else None
         if status.champion is not None and status.verdict.champion != status.champion.sha:
             name = (status.verdict.champion or "")[:10]
-        lines.append(
-            ("verdict", Text("\n".join(verdict_lines(status.verdict, name, status.metric))))
-        )
+        said = verdict_lines(status.verdict, name, status.metric, status.verdict_assurance)
+        lines.append(("verdict", Text("\n".join(said))))
     return lines
 
 
@@ -135,12 +135,20 @@ def running_table(running: Sequence[RunningTrial]) -> Table:
 
 
 def leaderboard_table(standings: Sequence[Standing], baseline: str | None, metric: Metric) -> Table:
-    """Variants by fitness, best first, ± 95 %; the baseline stands where it belongs."""
+    """Variants by fitness, best first, ± 95 %; the baseline stands where it belongs.
+
+    How scores were obtained and what held their trainers stands in the head if all are alike, else
+    in a column.
+    """
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim", expand=True)
     table.add_column("rank", justify="right", no_wrap=True)
     table.add_column("variant", no_wrap=True)
     unit = gain_unit(metric)[1]
-    table.add_column(f"{one_line(metric.name, 40)} (reported)", justify="right", no_wrap=True)
+    shared = common(standing.assurance for standing in standings)
+    score_words = one_line(metric.name, 40) + (f" ({shared})" if shared else "")
+    table.add_column(score_words, justify="right", no_wrap=True)
+    if shared is None:
+        table.add_column("scored", no_wrap=True)
     table.add_column(f"gain ({one_line(unit)})" if unit else "gain", justify="right", no_wrap=True)
     table.add_column("trials", justify="right", no_wrap=True)
     table.add_column("operator", no_wrap=True)
@@ -153,6 +161,7 @@ def leaderboard_table(standings: Sequence[Standing], baseline: str | None, metri
             str(rank),
             Text(clean(standing.name)),
             plus_minus(metric.shown(standing.fitness), INTERVAL * standing.fitness_sd),
+            *([assurance_text(standing.assurance)] if shared is None else []),
             gain_words(gain[0] or 0.0, gain[1] or 0.0, metric) if known else "—",
             str(standing.trial_count),
             Text(one_line(standing.operator, 20)),
@@ -160,6 +169,11 @@ def leaderboard_table(standings: Sequence[Standing], baseline: str | None, metri
             style="bold" if is_baseline else None,
         )
     return table
+
+
+def assurance_text(assurance: Assurance) -> Text:
+    """How a score was obtained and what held its trainer; in yellow if nothing did."""
+    return Text(str(assurance), style="" if assurance.is_contained else "yellow")
 
 
 def _offspring(status: RunStatus) -> Text:
@@ -180,7 +194,7 @@ def _champion(status: RunStatus) -> Text:
 
 
 def _worth(standing: Standing, status: RunStatus) -> str:
-    return score(standing.fitness, standing.fitness_sd, standing.scoring, status.metric)
+    return score(standing.fitness, standing.fitness_sd, standing.assurance, status.metric)
 
 
 def _gain(status: RunStatus) -> Text:

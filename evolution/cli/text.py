@@ -1,16 +1,21 @@
-"""Numbers and names as words. Pure; what genomes wrote is made safe for a terminal here."""
-
-import re
+"""Numbers and names as words. Pure; what genomes wrote is shown plain."""
 
 from analysis.scale import INTERVAL, decimals
-from population import Metric, Ruling, RungVerdict, Scoring, Verdict
+from population import Assurance, Metric, Ruling, RungVerdict, Verdict, one_line, plain
 
-# Whole commands to a terminal first, then what is left of control characters, and the marks that
-# turn the direction of text around.
-_COMMANDS = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]P_^X][^\x07\x1b]*(?:\x07|\x1b\\)?)")
-_UNSAFE = re.compile(
-    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
-)
+__all__ = [
+    "clean",
+    "duration",
+    "gain_unit",
+    "gain_words",
+    "number",
+    "one_line",
+    "plus_minus",
+    "score",
+    "verdict_lines",
+    "with_unit",
+]
+
 _RULINGS = {
     Ruling.CONFIRMED: "confirmed",
     Ruling.NOT_CONFIRMED: "not confirmed",
@@ -20,15 +25,8 @@ _RULINGS = {
 
 
 def clean(text: str) -> str:
-    """Text without the characters that a terminal would obey; lines stay, tabs become spaces."""
-    spaced = text.replace("\r\n", "\n").expandtabs(4)
-    return _UNSAFE.sub("", _COMMANDS.sub("", spaced)).encode("utf-8", "replace").decode("utf-8")
-
-
-def one_line(text: str, limit: int = 200) -> str:
-    """The same on one line, cut at ``limit`` characters."""
-    line = " ".join(clean(text).split())
-    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+    """Text for a terminal: ``population.plain``, with tabs as spaces."""
+    return plain(text).expandtabs(4)
 
 
 def plus_minus(value: float, error: float) -> str:
@@ -48,9 +46,9 @@ def _is_extreme(value: float) -> bool:
     return not (value == 0 or 0.005 <= abs(value) < 1e7)
 
 
-def score(mean: float, sd: float, scoring: Scoring, metric: Metric) -> str:
-    """A fitness with its 95 % interval, and how it was obtained."""
-    return f"{plus_minus(metric.shown(mean), INTERVAL * sd)} ({scoring})"
+def score(mean: float, sd: float, assurance: Assurance, metric: Metric) -> str:
+    """A fitness with its 95 % interval, how it was obtained and what held its trainers."""
+    return f"{plus_minus(metric.shown(mean), INTERVAL * sd)} ({assurance})"
 
 
 def gain_unit(metric: Metric) -> tuple[float, str]:
@@ -84,16 +82,19 @@ def duration(seconds: float) -> str:
     return f"{hours // 24} d {hours % 24} h"
 
 
-def verdict_lines(verdict: Verdict, champion: str | None, metric: Metric) -> list[str]:
+def verdict_lines(
+    verdict: Verdict, champion: str | None, metric: Metric, assurance: Assurance | None = None
+) -> list[str]:
     """What a verdict says, one line a depth."""
     if verdict.champion is None:
         return [f"{verdict.label}: none confirmed; no variant promised a gain worth testing"]
     head = "gain confirmed" if verdict.is_confirmed else "none confirmed"
     first = f"{verdict.label}: {head}; champion {champion} against the baseline, fresh seeds"
-    return [first, *(f"  {_rung_line(rung, metric)}" for rung in verdict.rungs)]
+    how = f", {assurance}" if assurance is not None else ""
+    return [first, *(f"  {_rung_line(rung, metric, how)}" for rung in verdict.rungs)]
 
 
-def _rung_line(rung: RungVerdict, metric: Metric) -> str:
+def _rung_line(rung: RungVerdict, metric: Metric, how: str) -> str:
     line = f"depth × {rung.depth_scale:g}: {_RULINGS[rung.ruling]}"
     if rung.gain is None:
         return line
@@ -106,4 +107,4 @@ def _rung_line(rung: RungVerdict, metric: Metric) -> str:
         line = f"depth × {rung.depth_scale:g}: {_RULINGS[rung.ruling]}, gain "
         line += f"{with_unit(shown[0], metric)} (95 %: {shown[1]} to {shown[2]})"
     pairs = f"{rung.pair_count} pair{'' if rung.pair_count == 1 else 's'}"
-    return f"{line}, {pairs}, reported"
+    return f"{line}, {pairs}{how}"

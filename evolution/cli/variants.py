@@ -43,13 +43,15 @@ def show(
       evolve show g003-011
       evolve show 1f0c9a7 --json
     """
+    from population.assurance import of_trials
+
     with open_store(find_run(runs, run)) as store:
         found = store.variant(variant)
         names = {v.sha: v.name for v in store.variants()}
         children = [v.name for v in store.variants() if found.sha in v.parents]
         trials = store.trials(variant=found.sha)
         fitness, metric = store.fitnesses().get(found.sha), store.metric()
-    parents = [names.get(sha, sha) for sha in found.parents]
+    parents, how = [names.get(sha, sha) for sha in found.parents], of_trials(trials)
     facts = {
         **dataclasses.asdict(found),
         "parent_names": parents,
@@ -57,6 +59,8 @@ def show(
         "fitness": dataclasses.asdict(fitness) if fitness is not None else None,
         "metric": metric.to_json(),
         "value": metric.shown(fitness.mean) if fitness and fitness.mean is not None else None,
+        "scoring": how.scoring if how else None,
+        "containment": how.containment if how else None,
         "trials": [dataclasses.asdict(trial) for trial in trials],
     }
     answer(
@@ -131,12 +135,13 @@ def _print_variant(
 
     from analysis.scale import INTERVAL
     from evolution.cli.text import clean, gain_unit, one_line, plus_minus, with_unit
+    from population.assurance import of_trials
 
     believed = "unscored"
     if fitness is not None and fitness.mean is not None:
         count = f"{fitness.trial_count} trial{'' if fitness.trial_count == 1 else 's'}"
         worth = plus_minus(metric.shown(fitness.mean), INTERVAL * fitness.sd)
-        believed = f"{worth} (reported), from {count}"
+        believed = f"{worth} ({of_trials(trials)}), from {count}"
     lines = Table.grid(padding=(0, 2))
     lines.add_column(style="dim", no_wrap=True)
     lines.add_column(overflow="fold")
@@ -169,20 +174,24 @@ def _trials_table(trials: "Sequence[Trial]", metric: "Metric") -> "Table":
     from rich.table import Table
     from rich.text import Text
 
+    from evolution.cli.tables import assurance_text
     from evolution.cli.text import number, one_line
+    from population.assurance import of_trial
 
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
     name = one_line(metric.name, 24)
     for heading in ("trial", "purpose", "depth", "seed", "status", name, "seconds", "tokens"):
         right = heading not in ("purpose", "status")
         table.add_column(heading, justify="right" if right else "left", no_wrap=True)
+    table.add_column("scored", no_wrap=True)
     table.add_column("remark", overflow="fold")
     for trial in trials:
         outcome, conditions = trial.outcome, trial.conditions
         score = outcome.val_bpb if outcome else None
         remark = outcome.failure.message if outcome and outcome.failure else ""
         if outcome and score is not None:
-            remark = f"{outcome.scoring}{', calibration doubtful' if outcome.is_suspect else ''}"
+            remark = "calibration doubtful" if outcome.is_suspect else ""
+        how = of_trial(trial)
         table.add_row(
             str(trial.id),
             str(trial.purpose),
@@ -192,6 +201,7 @@ def _trials_table(trials: "Sequence[Trial]", metric: "Metric") -> "Table":
             number(metric.shown(score)) if score is not None else "—",
             f"{outcome.total_seconds:.0f}" if outcome else "—",
             f"{outcome.train_tokens:,}" if outcome else "—",
+            assurance_text(how) if how is not None else "—",
             Text(one_line(remark)),
         )
     return table

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from evolution.doctor.containment import containment_finding
 from evolution.doctor.finding import Finding, Level, can_start
 from evolution.doctor.machine import (
     clock_finding,
@@ -21,6 +22,7 @@ from evolution.doctor.software import (
     python_finding,
 )
 from evolution.doctor.torch_probe import probe_torch, torch_finding
+from evolution.sandbox.levels import find_level
 
 __all__ = ["Finding", "Level", "Project", "can_start", "examine"]
 
@@ -51,6 +53,7 @@ def examine(
     findings += [cores_finding(), memory_finding(), gpu_finding]
     asked = {"run.profile": profile, "run.data": [str(path.resolve()) for path in data]}
     project = read_project(config, {key: value for key, value in asked.items() if value})
+    findings.append(containment_finding(find_level(), project.config))
     findings += [*project.findings, *disk_findings(runs, project.cache)]
     findings.append(clock_finding(wall, time.time(), time.monotonic() - monotonic))
     if project.is_whole:

@@ -55,6 +55,7 @@ def outcome_of(
         val_bpb=result.val_bpb,
         scoring=_scoring(job, result),
         containment=result.containment,
+        audit=result.audit,
         train_seconds=result.train_seconds,
         total_seconds=result.total_seconds,
         cpu_seconds=result.cpu_seconds,

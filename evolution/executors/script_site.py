@@ -1,6 +1,6 @@
 """ScriptSite: how the trials of a script of the user's own are laid out and started."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ class ScriptSite:
     seed_variable: str
     script: ScriptSpec
     logs: Path | None = None
-    walls: Walls = Walls()
+    walls: Walls = field(default_factory=Walls)
 
     def lay_out(self, folder: Path, genome: Genome) -> None:
         """The genome alone: data come when the script starts."""

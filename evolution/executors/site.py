@@ -4,16 +4,22 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import psutil
 
 from evolution.executors.protocol import Job
-from evolution.sandbox.confinement import gpu_devices, system_readable
 from evolution.sandbox.environment import trainer_environment
 from evolution.sandbox.spec import Spec
+from evolution.sandbox.visible import (
+    corpus_folders,
+    gpu_devices,
+    gpu_readable,
+    system_listable,
+    system_readable,
+)
 from population import MAIN, BudgetKind, Genome
 
 
@@ -63,11 +69,13 @@ class Walls:
         level: Containment level, a value of `evolution.sandbox.levels.Level`.
         shares_box: True where trainers of one attempt can be kept apart inside one box.
         workspace_mb: What a trainer may write to its folder.
+        may_fork: True if trainers may start processes, as those of GPUs and scripts always may.
     """
 
     level: str = "basic"
     shares_box: bool = True
     workspace_mb: float = 512.0
+    may_fork: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +123,8 @@ class Site:
     logs: Path | None = None
     snapshots: tuple[float, ...] = (0.1, 0.25, 0.5)
     preload: tuple[str, ...] = ()
-    walls: Walls = Walls()
-    scorer: Scorer = Scorer()
+    walls: Walls = field(default_factory=Walls)
+    scorer: Scorer = field(default_factory=Scorer)
 
     def lay_out(self, folder: Path, genome: Genome) -> None:
         """Genome and baseline, each beside the ruler."""
@@ -163,7 +171,10 @@ class Limits:
         grace_seconds: See above; also the least time for a calibration.
         finish_seconds: From the score to the end of the process.
         evaluation_cpu_seconds: CPU-seconds, plus a tenth of the budget, that the cap of a ``cpu``
-            budget leaves to snapshots and evaluation.
+            budget leaves to snapshots and evaluation, where the trainer computes them itself.
+        slack_share: Where the harness scores and keeps the clock: share of a ``wall`` budget, and
+            of a ``cpu`` budget's cap, by which a training may run over before it hands in.
+        slack_seconds: The same in seconds, for its last step and for writing its state.
         pair_count: Pairs of steps of a calibration.
         memory_share: Share of the machine's memory that all slots together may hold.
     """
@@ -175,12 +186,18 @@ class Limits:
     grace_seconds: float = 60.0
     finish_seconds: float = 10.0
     evaluation_cpu_seconds: float = 5.0
+    slack_share: float = 0.02
+    slack_seconds: float = 1.0
     pair_count: int = 20
     memory_share: float = 0.8
 
-    def train_seconds(self, job: Job, yardstick_tokens: int | None) -> float:
-        """Wall seconds from the first batch to the score."""
+    def train_seconds(
+        self, job: Job, yardstick_tokens: int | None, *, is_trusted: bool = False
+    ) -> float:
+        """Wall seconds from the first batch to the score, or to what is handed in for one."""
         budget = job.conditions.budget
+        if budget.kind is BudgetKind.WALL and is_trusted:
+            return budget.amount * (1 + self.slack_share) + self.slack_seconds
         if budget.kind is BudgetKind.TOKENS:
             return self.token_seconds
         if budget.kind is BudgetKind.WALL:
@@ -232,6 +249,7 @@ def job_spec(
 ) -> Spec:
     """What the supervisor of this job is told; folder and memory are added where they are known."""
     conditions, budget = job.conditions, job.conditions.budget
+    is_trusted = site.scorer.mode == "trusted"
     yardstick_tokens = None
     if yardstick_seconds is not None and budget.kind is BudgetKind.CPU:
         yardstick_tokens = max(1, round(budget.amount / yardstick_seconds))
@@ -263,10 +281,10 @@ def job_spec(
         **_scoring_options(site, slot, job),
         cpu=slot.cpu,
         startup_seconds=limits.startup_seconds,
-        train_seconds=limits.train_seconds(job, yardstick_tokens),
+        train_seconds=limits.train_seconds(job, yardstick_tokens, is_trusted=is_trusted),
         calibration_seconds=limits.grace_seconds + limits.cpu_factor * _seconds(job),
         finish_seconds=limits.finish_seconds,
-        evaluation_cpu_seconds=limits.evaluation_cpu_seconds + 0.1 * _seconds(job),
+        evaluation_cpu_seconds=_aside(limits, job, is_trusted),
         log=log_path(site, job),
         parameters_millions=job.limits.parameters_millions,
         manual_memory_mb=job.limits.memory_mb,
@@ -278,9 +296,12 @@ def box_options(walls: Walls, slot: Slot) -> dict[str, Any]:
     return {
         "level": walls.level,
         "shares_box": walls.shares_box,
-        "readable": list(system_readable()),
+        "readable": [*system_readable(), *(gpu_readable() if slot.gpu is not None else ())],
+        "hidden": list(corpus_folders()),
+        "listable": list(system_listable()),
         "devices": list(gpu_devices()) if slot.gpu is not None else [],
-        "may_fork": slot.gpu is not None,  # compilers of kernels are programs of their own
+        # Compilers of kernels are programs of their own.
+        "may_fork": walls.may_fork or slot.gpu is not None,
         "workspace_mb": walls.workspace_mb,
     }
 
@@ -313,6 +334,13 @@ def log_path(site: TrialSite, job: Job) -> str | None:
 def memory_mb(limits: Limits, slot_count: int) -> float:
     """Resident memory that the trainer of one slot may hold."""
     return float(psutil.virtual_memory().total / 2**20 * limits.memory_share / slot_count)
+
+
+def _aside(limits: Limits, job: Job, is_trusted: bool) -> float:
+    """CPU-seconds that a trainer may use beside its steps."""
+    if is_trusted:
+        return limits.slack_seconds + limits.slack_share * _seconds(job)
+    return limits.evaluation_cpu_seconds + 0.1 * _seconds(job)
 
 
 def _seconds(job: Job) -> float:

@@ -7,17 +7,19 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from evolution.sandbox.autopsy import classify, oom_kill_count
+from evolution.sandbox.cgroup import MemoryGroup
 from evolution.sandbox.confinement import Policy
 from evolution.sandbox.link import Link
 from evolution.sandbox.process_tree import ProcessTree
 from evolution.sandbox.spec import Spec
 from evolution.sandbox.trainer import Launch, Trainer, bring_data, read_files, remove_folder
 from evolution.sandbox.usage import written_bytes
+from evolution.sandbox.visible import without
 from evolution.sandbox.warden import BoxPlan, Warden
 
 _TICK_SECONDS = 0.1
@@ -25,6 +27,7 @@ _SAMPLE_SECONDS = 0.25
 _LOG_TAIL_LINES = 60
 _LOG_TAIL_CHARS = 16_384
 _MOST_THREADS = 256  # of a tree; beyond, it is a flood
+_MOST_TASKS = 4096  # that the kernel counts, where it can; ours and compilers of kernels included
 
 
 class TrialOverError(Exception):
@@ -62,12 +65,17 @@ class Box:
         self._trainers: list[Trainer] = []
         self._wardens: list[Warden] = []
         self._frozen: set[int] = set()
+        self._group: MemoryGroup | None = None
         self._oom_kills = oom_kill_count()
         self._sampled_at = -math.inf
         self._scratch = Path(spec.scratch)
         self._workspace = self._scratch / "box"
         self._files = {who: read_files(self._scratch / who) for who in ("genome", "baseline")}
+        self._disk = self._scratch.stat().st_dev
+        self._nameless_on_disk = 0
         self._start_count = 0
+        self._readable, self._listable = without(spec.readable, spec.hidden)
+        self._listable += spec.listable
 
     def check_ruler(self) -> None:
         """Believe no number that another ``prepare.py`` measured."""
@@ -130,7 +138,9 @@ class Box:
     def why_ended(self, trainer: Trainer) -> TrialOverError:
         """The failure of a trainer that has ended by itself."""
         trainer.drain()
-        was_oom_killed = oom_kill_count() > self._oom_kills
+        was_oom_killed = oom_kill_count() > self._oom_kills or (
+            self._group is not None and self._group.oom_kill_count() > 0
+        )
         tail = trainer.log.tail(_LOG_TAIL_LINES)
         return TrialOverError(
             *classify(trainer.exit_code or 0, tail, was_oom_killed=was_oom_killed)
@@ -171,6 +181,7 @@ class Box:
             warden.close()
         self._wardens.clear()
         survivor_count = self.tree.kill()
+        self._close_group()
         for trainer in self._trainers:
             trainer.drain()
             trainer.close()
@@ -213,7 +224,8 @@ class Box:
             cpu=spec.cpu,
             policy=Policy(
                 level=spec.level,
-                readable=tuple(spec.readable),
+                readable=tuple(self._readable),
+                listable=tuple(self._listable),
                 writable=(str(folder),),
                 devices=tuple(spec.devices),
                 may_fork=spec.may_fork,
@@ -238,15 +250,27 @@ class Box:
             level=spec.level,
             readable=tuple(spec.readable),
             devices=tuple(spec.devices),
+            hidden=tuple(spec.hidden),
             workspace=self._workspace,
             workspace_bytes=round(spec.workspace_mb * 2**20) if in_memory else None,
         )
-        self._workspace.mkdir(parents=True, exist_ok=True)
-        warden = Warden(plan, spec.preload, spec.environment, spec.cpu)
+        self._workspace.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._group is None and spec.memory_mb is not None:
+            self._group = MemoryGroup.open(round(spec.memory_mb * 2**20), _MOST_TASKS)
+        warden = Warden(plan, spec.preload, spec.environment, spec.cpu, self._join_group)
         self.tree.watch(warden.pid)
         self._selector.register(warden.channel, selectors.EVENT_READ, warden.listen)
         self._wardens.append(warden)
         return warden
+
+    def _join_group(self) -> None:
+        if self._group is not None:
+            self._group.add(os.getpid())
+
+    def _close_group(self) -> None:
+        if self._group is not None:
+            with suppress(OSError):  # still held by what is being collected; the next one sweeps
+                self._group.close()
 
     def _staff(self) -> set[int]:
         return {pid for warden in self._wardens for pid in warden.staff}
@@ -266,7 +290,10 @@ class Box:
         self.cpu_seconds = max(self.cpu_seconds, self.tree.cpu_seconds())
 
     def _check_memory(self) -> None:
-        resident = self.tree.memory_mb(spare=self._staff())
+        staff = self._staff()
+        nameless = self.tree.nameless_bytes(spare=staff)
+        self._nameless_on_disk = nameless.pop(self._disk, 0)
+        resident = self.tree.memory_mb(spare=staff) + sum(nameless.values()) / 2**20
         if not self._frozen:
             self.peak_memory_mb = max(self.peak_memory_mb, resident)
         limit = self.spec.memory_mb
@@ -285,7 +312,8 @@ class Box:
             )
 
     def _check_floods(self) -> None:
-        written, allowed = written_bytes(self._workspace), self.spec.workspace_mb * 2**20
+        written = written_bytes(self._workspace) + self._nameless_on_disk
+        allowed = self.spec.workspace_mb * 2**20
         if written > allowed and self.spec.script is None:
             raise TrialOverError(
                 "error",

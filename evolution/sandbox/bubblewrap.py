@@ -20,7 +20,8 @@ _NAMESPACES = (
     *("--unshare-user", "--unshare-pid", "--unshare-net"),
     *("--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
 )
-_OWN_PROC = ("--proc", "/proc")
+# Read-only: a box of root's is root to /proc/sys, and bubblewrap alone leaves that open.
+_OWN_PROC = ("--proc", "/proc", "--remount-ro", "/proc")
 _OUTER_PROC = ("--ro-bind", "/proc", "/proc")
 
 
@@ -30,6 +31,7 @@ def box_command(
     *,
     readable: Iterable[str],
     devices: Iterable[str] = (),
+    hidden: Iterable[str] = (),
     workspace: str,
     workspace_bytes: int | None,
 ) -> list[str]:
@@ -43,6 +45,7 @@ def box_command(
         readable: Files and folders shown read-only, at their own paths. What does not exist is
             left out, and so are ``/proc`` and ``/dev``, of which the box has its own.
         devices: Device nodes to show.
+        hidden: Folders below what is shown that are empty in the box.
         workspace: Absolute path of the folder that the command works in, and may write to.
         workspace_bytes: Size of the empty memory-backed folder there. None shows the folder of
             that path itself, to read and write.
@@ -58,6 +61,7 @@ def box_command(
         *("--remount-ro", "/dev", *_proc_mount()),
         *_memory_folder("/tmp", other_bytes),
         *_read_only_mounts(readable),
+        *_empty_folders(hidden),
         *_workspace_mount(workspace, workspace_bytes),
         *("--remount-ro", "/", "--chdir", workspace, "--", *command),
     ]
@@ -89,6 +93,15 @@ def _read_only_mounts(readable: Iterable[str]) -> list[str]:
         if not is_shown and path.exists():
             shown.append(path)
     return [argument for path in shown for argument in ("--ro-bind", str(path), str(path))]
+
+
+def _empty_folders(hidden: Iterable[str]) -> list[str]:
+    found = [folder for folder in sorted(set(hidden)) if Path(folder).is_dir()]
+    return [
+        argument
+        for folder in found
+        for argument in (*_memory_folder(folder, 4096), "--remount-ro", folder)
+    ]
 
 
 def _workspace_mount(workspace: str, size: int | None) -> list[str]:

@@ -7,6 +7,7 @@ may do as root has to go first. Standard library only.
 import ctypes
 import errno
 import struct
+from collections.abc import Callable
 
 from evolution.sandbox.syscalls import call, prctl
 
@@ -63,9 +64,8 @@ def _drop_bounding_set() -> None:
             prctl(_CAPBSET_DROP, capability)
 
 
-def _where_allowed(step: object) -> None:
+def _where_allowed(step: Callable[[], object]) -> None:
     """Do what an ordinary user may not do, and need not: he has no privilege to lose."""
-    assert callable(step)
     try:
         step()
     except OSError as error:

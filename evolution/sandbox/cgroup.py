@@ -141,9 +141,9 @@ def own_mounts() -> list[Mount]:
             own = _place(top, places[()])
             names = frozenset(_read(own / "cgroup.controllers").split())
             found.append(Mount(2, names, own, top))
-        for names, path in places.items() if kind == "cgroup" else ():
-            if names and set(names) <= set(options.split(",")):
-                found.append(Mount(1, frozenset(names), _place(top, path), top))
+        for held, path in places.items() if kind == "cgroup" else ():
+            if held and set(held) <= set(options.split(",")):
+                found.append(Mount(1, frozenset(held), _place(top, path), top))
     return found
 
 
@@ -225,6 +225,7 @@ def _version_1_folder(mounts: Sequence[Mount], controller: str) -> Path | None:
 
 def _make(parent: Path, needed: dict[str, int], optional: dict[str, int]) -> Path | None:
     """A new group with these settings; None, and nothing left behind, if one is refused."""
+    _sweep(parent)
     folder = parent / f"{_PREFIX}-{os.getpid()}-{next(_COUNTER)}"
     try:
         folder.mkdir()
@@ -240,6 +241,15 @@ def _make(parent: Path, needed: dict[str, int], optional: dict[str, int]) -> Pat
         with suppress(OSError):
             _write(folder / name, str(value))
     return folder
+
+
+def _sweep(parent: Path) -> None:
+    """Remove the empty groups of supervisors that were killed before they could."""
+    for folder in parent.glob(f"{_PREFIX}-*-*"):
+        owner = folder.name.split("-")[1]
+        if owner.isdigit() and _is_dead(int(owner)):
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def _is_dead(pid: int) -> bool:

@@ -16,6 +16,7 @@ from typing import Self
 from evolution.sandbox import landlock, seccomp
 from evolution.sandbox.capabilities import drop_capabilities, renounce_new_privileges
 from evolution.sandbox.visible import (
+    corpus_folders,
     gpu_devices,
     gpu_readable,
     system_listable,
@@ -26,6 +27,7 @@ __all__ = [
     "ConfinementError",
     "Policy",
     "confine_self",
+    "corpus_folders",
     "gpu_devices",
     "gpu_readable",
     "system_listable",

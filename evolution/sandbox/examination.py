@@ -2,8 +2,9 @@
 
 A submission is a sealed file that holds a ``state_dict``. While everything else of the trial stands
 still, a fresh scorer rebuilds the model and claims a loss for each token; another, which never sees
-those targets, is asked for logits at probed positions, and the harness compares (`evolution.scoring`).
-Nothing that a scorer wrote is read beyond its size, and nothing of it is ever unpickled here.
+those targets, is asked for logits at probed positions, and the harness compares them
+(`evolution.scoring`). Nothing that a scorer wrote is read beyond its size, and nothing of it is
+ever unpickled here.
 """
 
 import dataclasses

@@ -7,8 +7,6 @@ alone, nothing is missed here. Standard library only.
 import math
 import re
 
-from evolution.sandbox.streams import plain
-
 _LINE_BYTES = 4096  # beyond, a line is no result but a dump; what follows its start is passed over
 _ENDS = re.compile(rb"\r\n|\n|\r")
 #: A number as scripts print it, NaN and infinity included: those are news, too.
@@ -96,6 +94,8 @@ class MetricReader:
         self._partial += piece[: max(0, _LINE_BYTES - len(self._partial))]
 
     def _end_line(self) -> None:
+        from population.untrusted import plain  # a supervisor starts without our packages
+
         line = plain(self._partial.decode("utf-8", errors="replace"))
         self._partial.clear()
         if not line.strip():

@@ -9,6 +9,7 @@ import ctypes
 import os
 import resource
 import signal
+import stat
 import sys
 import time
 from collections.abc import Collection, Iterable
@@ -109,6 +110,20 @@ class ProcessTree:
     def memory_mb(self, spare: Collection[int] = ()) -> float:
         """Resident memory of all descendants but some; pages they share count for each."""
         return sum(map(_resident_bytes, set(self.pids()).difference(spare))) / 2**20
+
+    def nameless_bytes(self, spare: Collection[int] = ()) -> dict[int, int]:
+        """What all descendants but some hold in open files that no folder lists, by device.
+
+        Files in memory that nobody maps are in no process's resident memory, and a removed file
+        that is still open is in no folder. Each file counts once.
+        """
+        held: dict[tuple[int, int], int] = {}
+        for pid in set(self.pids()).difference(spare):
+            held.update(_nameless_files(pid))
+        by_device: dict[int, int] = {}
+        for (device, _), size in held.items():
+            by_device[device] = by_device.get(device, 0) + size
+        return by_device
 
     def thread_count(self, spare: Collection[int] = ()) -> int:
         """Threads of all descendants but some."""
@@ -223,6 +238,21 @@ def _stat(pid: int) -> list[str]:
 def _cpu_seconds(pid: int) -> float:
     """CPU time of a process and of the children it has collected itself."""
     return sum(map(int, _stat(pid)[11:15])) / _TICK
+
+
+def _nameless_files(pid: int) -> dict[tuple[int, int], int]:
+    """Bytes of each open file without a name, by device and number."""
+    found: dict[tuple[int, int], int] = {}
+    try:
+        descriptors = list(os.scandir(f"/proc/{pid}/fd"))
+    except OSError:
+        return found  # gone, or not ours to look into
+    for descriptor in descriptors:
+        with suppress(OSError):
+            facts = descriptor.stat()
+            if facts.st_nlink == 0 and stat.S_ISREG(facts.st_mode):
+                found[facts.st_dev, facts.st_ino] = facts.st_blocks * 512
+    return found
 
 
 def _thread_count(pid: int) -> int:

@@ -51,6 +51,7 @@ def main() -> None:
             line.send(type="done")
         else:
             audit(asker, line, given, wanted)
+    line.close()
 
 
 class Line:
@@ -73,6 +74,10 @@ class Line:
     def send(self, **message: object) -> None:
         """One packet to the harness."""
         self._socket.send(json.dumps(message).encode())
+
+    def close(self) -> None:
+        """Say no more."""
+        self._socket.close()
 
 
 def _leave() -> NoReturn:

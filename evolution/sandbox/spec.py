@@ -66,6 +66,8 @@ class Spec:
         level: Containment level of the boxes.
         shares_box: True where trainers of one attempt can be kept apart inside one box.
         readable: Files and folders that a box shows, read-only.
+        hidden: Folders below them that it does not.
+        listable: Folders of which it shows the names alone.
         devices: Device nodes that a trainer may use.
         may_fork: True if a trainer may start processes.
         workspace_mb: What a trainer may write to its folder.
@@ -107,6 +109,8 @@ class Spec:
     level: str = "basic"
     shares_box: bool = True
     readable: list[str] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
+    listable: list[str] = field(default_factory=list)
     devices: list[str] = field(default_factory=list)
     may_fork: bool = False
     workspace_mb: float = 512.0

@@ -156,11 +156,12 @@ class Training:
 
     def _score_model(self, examiner: Examiner, message: dict[str, object], state: int) -> None:
         self._check_cpu()
+        work = self._work()
         with self._clock_stopped():
             examiner.check_handed_in(state)
             val_bpb, report = examiner.score(state)
         self._take_score(message, val_bpb)
-        self._result.audit = figures(report)
+        self._result.audit = {**figures(report), **work}
         self._trainer.tell({"type": "score", "val_bpb": val_bpb})
 
     @contextmanager
@@ -216,6 +217,14 @@ class Training:
                 f"{spent:.1f} CPU-seconds are used, {self._cap_seconds * slower:.1f} are allowed",
             )
         self._cap_seconds *= slower
+
+    def _work(self) -> dict[str, float]:
+        """CPU time of the training over what its tokens should have cost; measured from outside."""
+        expected = self._expected
+        if expected is None or self._cpu_at_go is None:
+            return {}
+        spent = self._box.tree.cpu_seconds() - self._cpu_at_go
+        return {"work_ratio": spent / (expected.tokens * expected.token_seconds)}
 
     def _slowdown_while_frozen(self, expected: Expectation) -> float:
         with self._clock_stopped():

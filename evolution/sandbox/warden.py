@@ -15,7 +15,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +38,7 @@ class BoxPlan:
         level: Containment level.
         readable: Files and folders that are seen, read-only.
         devices: Device nodes that may be used.
+        hidden: Folders below what is seen that are not.
         workspace: The one folder that can be written; trainers have theirs in it.
         workspace_bytes: Its size, where it lives in memory; None for a folder of the host.
     """
@@ -45,6 +46,7 @@ class BoxPlan:
     level: str
     readable: tuple[str, ...]
     devices: tuple[str, ...]
+    hidden: tuple[str, ...]
     workspace: Path
     workspace_bytes: int | None
 
@@ -57,6 +59,7 @@ class Warden:
         modules: What is loaded before anything is forked.
         environment: Of the process; a trainer's takes its place.
         cpu: The core it is pinned to; None leaves it free.
+        join: Called in the new process before anything else: puts it under the kernel's limits.
 
     Raises:
         OSError, subprocess.SubprocessError: It cannot be started.
@@ -68,20 +71,27 @@ class Warden:
         modules: Sequence[str],
         environment: Mapping[str, str],
         cpu: int | None,
+        join: Callable[[], None],
     ) -> None:
         parent = os.getpid()
         self.channel, other = socket.socketpair(socket.AF_UNIX, PACKETS)
         if IS_LINUX:
             self.channel.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        program = [sys.executable, "-u", "-P", "-s", "-m", "evolution.sandbox.warden_process"]
+        program = [sys.executable, "-u", "-P", "-m", "evolution.sandbox.warden_process"]
         command = box_command(
             plan.level,
             [*program, str(other.fileno()), *modules],
             readable=plan.readable,
             devices=plan.devices,
+            hidden=plan.hidden,
             workspace=str(plan.workspace),
             workspace_bytes=plan.workspace_bytes,
         )
+
+        def enter() -> None:
+            join()
+            harden_child(parent, cpu)
+
         try:
             process = subprocess.Popen(
                 command,
@@ -92,7 +102,7 @@ class Warden:
                 stderr=subprocess.DEVNULL,
                 pass_fds=(other.fileno(),),
                 start_new_session=True,
-                preexec_fn=lambda: harden_child(parent, cpu),  # noqa: PLW1509 - one thread
+                preexec_fn=enter,  # noqa: PLW1509 - one thread
             )
         except BaseException:
             self.channel.close()
@@ -158,7 +168,7 @@ class Warden:
         return -signal.SIGKILL if self.is_gone else None
 
     def failure_of(self, number: int) -> str | None:
-        """Why its walls could not be put up, so that nothing of the genome ran; None if they were."""
+        """Why its walls could not be put up; nothing of the genome ran then. None if they were."""
         return self._failures.get(number)
 
     def close(self) -> None:

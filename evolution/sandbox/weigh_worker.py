@@ -4,8 +4,9 @@ import json
 import os
 import runpy
 import sys
+from pathlib import Path
 
-sys.path.insert(0, os.getcwd())
+sys.path.insert(0, str(Path.cwd()))
 conditions = json.loads(os.environ["EVORESEARCH_CONDITIONS"])
 model = runpy.run_path(conditions["entry"], run_name="genome")["build_model"]()
 news = {"type": "weight", "parameters": sum(p.numel() for p in model.parameters())}

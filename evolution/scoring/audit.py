@@ -202,7 +202,8 @@ class _Slot(NamedTuple):
 def _choose(rows: Rows, claim: Losses, reference: Losses, own: range) -> _Slot:
     own_rows = np.arange(own.start, own.stop, own.step)
     counted = rows.counted[own_rows]
-    excess = np.maximum(0.0, reference[own_rows].astype(np.float64) - claim[own_rows])[counted]
+    claimed = claim[own_rows][counted].astype(np.float64)
+    excess = np.maximum(0.0, reference[own_rows][counted] - claimed)
     flat = (own_rows[:, None] * rows.seq_len + np.arange(rows.seq_len))[counted]
     return _Slot(flat, np.nan_to_num(excess, nan=0.0, posinf=1e9))
 

@@ -54,7 +54,7 @@ class ScoreLine(Protocol):
 
 
 class SocketLine:
-    """A worker behind one SOCK_SEQPACKET socket to a worker, with a deadline for all that is said on it."""
+    """A worker behind one SOCK_SEQPACKET socket, with a deadline for all that is said on it."""
 
     def __init__(
         self,

@@ -1,13 +1,8 @@
 import re
-import unicodedata
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from agents.prompts import (
-    cleaned,
-    fenced,
     filled,
     shown_fitness,
     shown_genome,
@@ -17,28 +12,6 @@ from agents.prompts import (
 )
 from population import Fitness, Genome, Manual
 from tests.agents.parents import a_context
-
-
-@given(st.text())
-def test_a_fence_cannot_be_closed_from_inside(text):
-    first, *inside, last = fenced(text, "python").split("\n")
-    marks = first.removesuffix("python")
-    assert last == marks
-    assert all(marks not in line for line in inside)
-
-
-@given(st.text())
-def test_what_people_cannot_see_is_taken_out(text):
-    kept = cleaned(text)
-    assert all(
-        character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cf", "Cs")
-        for character in kept
-    )
-    assert cleaned(kept) == kept
-
-
-def test_escape_sequences_and_hidden_directions_are_taken_out():
-    assert cleaned("a\x1b[31mb\u202ec\u200bd\x00\ttab\n") == "a[31mbcd\ttab\n"
 
 
 @pytest.mark.parametrize(

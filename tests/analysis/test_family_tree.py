@@ -79,7 +79,8 @@ def test_one_runaway_failure_does_not_wash_out_the_colours():
 def test_a_crossover_is_drawn_with_two_edges_and_the_champions_line_in_bold():
     family = a_family((), (0,), (0,), (1, 2))
     gains = [0.0, 0.01, np.nan, 0.02]
-    frame = pd.DataFrame({"variant": [v.sha for v in family], "gain": gains})
+    held = {"scoring": "trusted", "containment": "basic"}
+    frame = pd.DataFrame({"variant": [v.sha for v in family], "gain": gains, **held})
     axes = draw_family_tree(family, frame, ax=Figure().subplots(), champion=family[3].sha)
     legend = axes.get_legend()
     assert legend is not None

@@ -84,7 +84,7 @@ def test_a_maximised_metric_is_shown_by_its_own_values_and_rises(store: Store):
     trials, variants = trials_frame(store), variants_frame(store)
     kept = trials.assign(val_bpb=-trials["val_bpb"]), variants.assign(fitness=-variants["fitness"])
     axes = plot_frontier(*kept, ax=Figure().subplots(), metric=metric)
-    assert axes.get_ylabel() == "accuracy (%), reported (higher is better)"
+    assert axes.get_ylabel() == "accuracy (%), reported, basic! (higher is better)"
     bottom, top = axes.get_ylim()
     assert 0 < bottom < top
     line = next(line for line in axes.lines if line.get_label() == "best so far")
@@ -105,7 +105,7 @@ def test_a_confirmed_champion_has_a_star_and_its_gain_at_each_depth(store: Store
     said = axes.texts[-1].get_text().splitlines()
     assert said == [
         "★ g002-003: confirmed",
-        "fresh seeds, reported:",
+        "fresh seeds, reported, basic!:",
         "depth × 1: +20 mbpb (+13 to +27), confirmed",
         "depth × 1.5: +6 mbpb (-4 to +16), not confirmed",
     ]

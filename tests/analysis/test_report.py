@@ -121,7 +121,9 @@ def test_the_report_says_what_fresh_seeds_confirm_and_that_scores_are_reported(
     words = " ".join(page[0].text.split())
     assert "Confirmed on fresh seeds: g002-003 is better than the baseline by +20 mbpb" in words
     assert "depth × 1.5: +6 mbpb (-4 to +16), not confirmed, 3 pairs" in words
-    assert "val_bpb (reported)" in words
+    assert "val_bpb 1.532 ± 0.005 (reported, basic!)" in words
+    assert "evolve run --config config.toml --rng-seed 7 --allow-unsafe" in words
+    assert "scores: reported, basic!" in words
     assert "ValueError: shapes differ" in words
 
 
@@ -199,7 +201,7 @@ def test_a_maximised_metric_is_reported_by_its_own_values(tmp_path: Path):
         }
         store.save_fitnesses(shifted)
     page, _ = report_of(paths, tmp_path / "report.html")
-    assert "accuracy (%) 58.468 ± 0.005 (reported)" in page.text
+    assert "accuracy (%) 58.468 ± 0.005 (reported, basic!)" in page.text
     assert "mbpb" not in page.text
 
 

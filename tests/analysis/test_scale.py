@@ -2,6 +2,7 @@
 
 import unicodedata
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,10 +13,10 @@ from population import Direction, Metric
 
 
 def test_bits_per_byte_are_shown_as_they_are_and_gains_in_thousandths():
-    scale = Scale()
+    scale = Scale(how="trusted, namespace")
     assert scale.score(1.8021, 0.006) == "1.802 ± 0.012"
     assert scale.gain(0.0941, 0.0076) == "+94 ± 15"
-    assert scale.score_label == "val_bpb, reported (lower is better)"
+    assert scale.score_label == "val_bpb, trusted, namespace (lower is better)"
     assert scale.interval(0.085, 0.068, 0.101) == "+85 mbpb (+68 to +101)"
 
 
@@ -23,8 +24,21 @@ def test_a_maximised_metric_is_shown_by_its_own_values_and_unit():
     scale = Scale(Metric("accuracy", Direction.MAXIMIZE, "%"))
     assert scale.score(-83.2, 0.5) == "83.2 ± 1.0"
     assert scale.gain(2.0, 0.5) == "+2.0 ± 1.0"
-    assert scale.gain_label() == "gain over the baseline (%, reported)"
-    assert scale.score_label == "accuracy (%), reported (higher is better)"
+    assert scale.gain_label() == "gain over the baseline (%)"
+    assert scale.score_label == "accuracy (%) (higher is better)"
+
+
+def test_a_figure_of_several_scores_says_the_weakest_of_each():
+    frame = pd.DataFrame(
+        {
+            "scoring": ["trusted", "trusted", "reported", None],
+            "containment": ["namespace", "basic", "landlock", "basic"],
+        }
+    )
+    assert Scale.of(None, frame[:1]).how == "trusted, namespace"
+    assert Scale.of(None, frame[1:2], frame[:1]).how == "trusted, basic!"
+    assert Scale.of(None, frame).how == "reported, basic!"
+    assert Scale.of(None, frame[3:]).how == ""
 
 
 def test_a_metric_without_a_unit_gives_gains_in_its_own_name():

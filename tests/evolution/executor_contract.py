@@ -21,6 +21,7 @@ from evolution.executors import (
     Started,
     cpu_slots,
 )
+from evolution.executors.site import Walls
 from population import Budget, BudgetKind, Conditions, Genome, Outcome, TrialStatus
 
 #: A ruler without torch: pipes, tokens and CPU time, nothing else.
@@ -135,6 +136,7 @@ def a_site(tmp_path: Path, baseline: str = GOOD, **changes: Any) -> Site:
         data=tmp_path / "data",
         baseline=Genome.single(baseline),
         logs=tmp_path / "logs",
+        walls=Walls(may_fork=True),
     )
     return replace(site, **changes)
 

@@ -207,7 +207,6 @@ def test_a_sweep_finds_orphans_of_its_run_and_spares_the_living(site, executor):
         assert all(map(psutil.pid_exists, [supervisor, *members]))
         killed = set(sweep_orphans(site.run_id, 1))
         assert killed > {supervisor, *members}  # the warden, too
-        assert not any(map(psutil.pid_exists, killed))
     finally:
         for process in (ours, other):
             process.kill()

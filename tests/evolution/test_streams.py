@@ -1,13 +1,30 @@
 import json
 import math
+import tracemalloc
+from collections.abc import Iterable
+from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolution.sandbox.streams import MessageReader, RingLog, count, number, plain
+from evolution.sandbox.streams import MessageReader, RingLog, count, number
+from population import plain
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
 json_values = scalars | st.lists(scalars, max_size=3)
+#: Bytes that are nearly messages: pieces of JSON in any order, among bytes of any kind.
+nearly_messages = st.lists(
+    st.sampled_from(
+        [
+            *(b'{"type": "report"', b'"type"', b'"loss"', b": ", b", ", b"{", b"}", b"[", b"]"),
+            *(b"\n", b"1e999", b"-" * 9, b"9" * 5000, b"NaN", b"Infinity", b"null", b"true"),
+            *(b'"\\ud800"', b"\\u0000", b"\xff\xfe", b"\x00", b'"', b"[" * 3000, b"\xef\xbb\xbf"),
+        ]
+    )
+    | st.binary(max_size=20),
+    max_size=40,
+).map(b"".join)
 
 
 @given(st.lists(st.binary(max_size=60), max_size=30))
@@ -30,16 +47,6 @@ def test_the_last_lines_of_a_log_can_be_had_alone():
     log = RingLog()
     log.append(b"one\ntwo\nthree\n")
     assert log.tail(2) == "two\nthree"
-
-
-@given(st.binary(max_size=2000))
-def test_control_characters_never_come_through(data):
-    text = plain(data.decode("latin-1"))
-    assert all(character >= " " or character in "\n\t" for character in text)
-
-
-def test_terminal_escapes_are_removed_whole():
-    assert plain("\x1b[1;31mred\x1b[0m \x1b]0;title\x07end\rover\r\n") == "red end\nover\n"
 
 
 @given(st.lists(st.binary(max_size=100), max_size=40))
@@ -91,3 +98,73 @@ def test_numbers_are_what_they_say():
     assert number(message, "c") == math.inf
     assert math.isnan(number(message, "missing"))
     assert (count(message, "a"), count(message, "d"), count(message, "e")) == (1, 0, 0)
+
+
+@given(st.lists(nearly_messages, max_size=6))
+def test_reading_is_total_over_what_is_nearly_a_message(pieces):
+    reader = MessageReader()
+    for piece in pieces:
+        for message in reader.feed(piece):
+            for name in message:
+                assert 0 <= count(message, name) <= 10**15
+            json.dumps(message).encode()  # what is passed on can be written again
+
+
+@given(nearly_messages, st.lists(st.integers(0, 200), max_size=8))
+def test_cutting_changes_nothing_that_is_read(data, cuts):
+    whole, in_pieces = MessageReader(line_bytes=400), MessageReader(line_bytes=400)
+    expected = whole.feed(data)
+    edges = sorted({0, len(data), *(min(cut, len(data)) for cut in cuts)})
+    received = [
+        message for start, end in pairwise(edges) for message in in_pieces.feed(data[start:end])
+    ]
+    assert json.dumps(received) == json.dumps(expected)
+    assert in_pieces.ignored_count == whole.ignored_count
+
+
+def peak_bytes(pieces: Iterable[bytes], *readers: MessageReader | RingLog) -> int:
+    """The most that is held at once while readers take in the pieces."""
+    tracemalloc.start()
+    try:
+        for piece in pieces:
+            for reader in readers:
+                if isinstance(reader, MessageReader):
+                    reader.feed(piece)
+                else:
+                    reader.append(piece)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+FLOODS = {
+    "one line": b"[" * 65_536,
+    "empty lines": b"\n" * 4_096,
+    "small messages": b'{"type":"a"}\n' * 500,
+    "large messages": b'{"type":"a","b":"' + b"x" * 60_000 + b'"}\n',
+    "noise": bytes(range(256)) * 256,
+}
+
+
+@pytest.mark.parametrize("name", FLOODS)
+def test_a_flood_of_any_length_holds_no_more_than_a_short_one(name):
+    short = peak_bytes([FLOODS[name]] * 5, MessageReader(), RingLog(1_000, 4_000))
+    long = peak_bytes([FLOODS[name]] * 60, MessageReader(), RingLog(1_000, 4_000))
+    assert long < short + 100_000
+
+
+@given(st.lists(st.binary(max_size=3000), max_size=20), st.integers(1, 30))
+def test_a_log_is_bounded_and_plain_over_any_bytes(pieces, times):
+    log = RingLog(head_bytes=500, tail_bytes=1500)
+    for piece in pieces * times:
+        log.append(piece)
+    for text in (log.text(), log.tail(), log.tail(5)):
+        assert len(text) < 2 * 2000 + 100
+        assert all(character >= " " or character in "\n\t" for character in text)
+        text.encode()  # it can be stored and shown
+
+
+@given(st.binary(max_size=400))
+def test_what_is_plain_stays_as_it_is(data):
+    text = plain(data.decode("utf-8", errors="replace"))
+    assert plain(text) == text

@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, insert
+from sqlalchemy import create_engine, insert, inspect
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
@@ -119,7 +119,10 @@ def test_every_later_step_keeps_every_row(content, revision):
         there = connection.dialect.get_table_names(connection)
         for name in there:
             if name in content:
-                connection.execute(insert(Table.metadata.tables[name]).values(content[name]))
+                columns = {column["name"] for column in inspect(connection).get_columns(name)}
+                content[name] = {k: v if k in columns else None for k, v in content[name].items()}
+                known = {k: v for k, v in content[name].items() if k in columns}
+                connection.execute(insert(Table.metadata.tables[name]).values(known))
         before = {name: count(connection, name) for name in there if name in content}
         upgrade(connection)
         assert (

@@ -16,12 +16,25 @@ from population import (
     Fitness,
     Genome,
     Metric,
+    Scoring,
     Store,
     Variant,
     export_patches,
+    plain,
 )
+from population.linear import Edit
+from population.patch_message import patch_message
 from population.publishing import MANIFEST
-from tests.builders import NOW, a_run, a_rung, a_variant, a_verdict
+from tests.builders import (
+    NOW,
+    a_family,
+    a_run,
+    a_rung,
+    a_trial,
+    a_variant,
+    a_verdict,
+    an_outcome,
+)
 
 IDENTITY = {
     "GIT_AUTHOR_NAME": "someone",
@@ -259,7 +272,7 @@ def test_a_hypothesis_survives_the_mail(idea, family, tmp_path):
     family.add(text(_3="a"), 0, idea=idea)
     series, messages = check(family, tmp_path / "mine", [1])
     words = " ".join(messages[0].split())
-    for word in " ".join(c if c.isprintable() else " " for c in idea).split():
+    for word in plain(idea).split():
         assert word in words
     subject = messages[0].partition("\n")[0]
     assert subject == series.patches[0].subject
@@ -277,8 +290,32 @@ def test_the_message_tells_the_effect_and_the_verdict(family, tmp_path):
     _, messages = check(family, tmp_path / "mine", [1])
     flat = " ".join(messages[0].split())
     assert "Effect against g000-000: better by 0.0200 ± 0.0098 bpb (95 %)" in flat
-    assert "val_bpb 1.5520 → 1.5320, reported" in flat
+    assert "val_bpb 1.5520 → 1.5320." in flat
     assert "depth × 1 confirmed, gain +0.0200 bpb (95 %: +0.0130 to +0.0270), 3 pairs" in flat
+
+
+def test_the_message_says_how_weakly_any_score_was_obtained():
+    base, champion = a_family((), (0,))
+    trusted = {"scoring": Scoring.TRUSTED, "containment": "namespace"}
+    held = a_trial(1, variant=base.sha, outcome=an_outcome(**trusted))
+    pair = a_trial(2, variant=champion.sha, outcome=an_outcome(**trusted), pair="v001:1.0:1")
+    loose = a_trial(3, variant=champion.sha)
+
+    def message(*trials):
+        return " ".join(
+            patch_message(
+                Edit(champion.sha, Genome.single("A = 1\n")),
+                variants={v.sha: v for v in (base, champion)},
+                fitnesses={base.sha: Fitness(1.5, 0.1, 1), champion.sha: Fitness(1.4, 0.1, 1)},
+                verdicts=[a_verdict(champion=champion.sha, baseline=base.sha)],
+                metric=Metric(),
+                trials=trials,
+            ).split()
+        )
+
+    assert "1.40, trusted, namespace." in message(held, pair)
+    assert "1.40, reported, basic!." in message(held, pair, loose)
+    assert "4 pairs; trusted, namespace." in message(held, pair, loose)
 
 
 def test_a_maximised_metric_is_told_as_people_know_it(family, tmp_path):
@@ -290,7 +327,7 @@ def test_a_maximised_metric_is_told_as_people_know_it(family, tmp_path):
     family.store.save_fitnesses(means)
     _, messages = check(family, tmp_path / "mine", [1])
     flat = " ".join(messages[0].split())
-    assert "better by 2.00 ± 0.98 % (95 %); accuracy 70.00 → 72.00, reported" in flat
+    assert "better by 2.00 ± 0.98 % (95 %); accuracy 70.00 → 72.00." in flat
 
 
 def test_an_unscored_variant_has_an_unknown_effect(family, tmp_path):

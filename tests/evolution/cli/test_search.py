@@ -161,7 +161,7 @@ def test_without_a_terminal_each_finished_trial_is_a_line(tmp_path: Path):
     lines = written.getvalue().splitlines()
     assert lines[0] == "ending"
     assert sum(line.startswith(("✓", "✗", "▿")) for line in lines) == count
-    assert lines[-1].startswith("  4/8 offspring, best g002-003 1.532 ± 0.005 (reported)")
+    assert lines[-1].startswith("  4/8 offspring, best g002-003 1.532 ± 0.005 (reported, basic!)")
     assert not any("\x1b" in line for line in lines)
 
 
@@ -195,3 +195,24 @@ def test_a_crash_is_told_with_its_reason(tmp_path: Path):
         (trial,) = store.trials(variant=variant.sha)
     line = trial_line(trial, variant, Metric()).plain
     assert line == "✗ g002-004  crashed: ValueError: shapes differ  knob: DEPTH 2 → 3"
+
+
+@pytest.mark.parametrize("verb", ["run", "resume"])
+def test_without_a_box_nothing_trains_unless_it_is_allowed(evolve, tmp_path, verb):
+    folder, runs = tmp_path / "project", tmp_path / "runs"
+    folder.mkdir()
+    (folder / "evolve.toml").write_text('[sandbox]\nlevel = "basic"\n', encoding="utf-8")
+    config = ("--config", folder / "evolve.toml", "--profile", "tiny", "--name", "one")
+    if verb == "resume":  # a rehearsal trains nothing, and needs no box
+        rehearsed = evolve("run", *config, "--dry-run", "--trials", "1", "--runs", runs)
+        assert rehearsed.code == 0, rehearsed.err
+        with Store.open(RunPaths(runs / "one").database) as store:
+            store.set_fact("dry_run", False)
+        refused = evolve("resume", "one", "--runs", runs)
+    else:
+        refused = evolve("run", *config, "--runs", runs)
+        assert not (runs / "one").exists()
+    assert refused.code == 2
+    assert "which is no box at all" in refused.err
+    assert "--allow-unsafe" in refused.err
+    assert refused.out == ""

@@ -1,5 +1,6 @@
 """A small text, small models, and a scorer in this process: the real worker, on a thread."""
 
+import os
 import socket
 import threading
 import time
@@ -10,8 +11,9 @@ import torch
 from torch import nn
 
 from evolution.sandbox import score_worker
+from evolution.sandbox.line import sealed_file
 from evolution.scoring import (
-    Line,
+    SocketLine,
     check_claim,
     cut_rows,
     judge,
@@ -20,7 +22,6 @@ from evolution.scoring import (
     take_claim,
     worker_conditions,
 )
-from evolution.scoring.exchange import sealed_file
 
 SEQ_LEN, VOCAB_SIZE, BATCH_SIZE = 16, 48, 8
 
@@ -66,26 +67,30 @@ def worker_thread(model, rows, mode):
     """The worker's own loop, serving on a thread; gives the harness's line and a state."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     asker = score_worker.Asker(model.eval(), worker_conditions(mode, rows, BATCH_SIZE, "cpu"))
-    state = sealed_file("state", b"not read here")
+    state = sealed_file(b"not read here")
 
     def serve():
         line = score_worker.Line(theirs.fileno())
-        _, (_, given, wanted) = line.receive(descriptor_count=3)
+        _, (ignored, given, wanted) = line.receive(descriptor_count=3)
         with torch.inference_mode():
             if mode == "claim":
                 score_worker.claim(asker, given, wanted, rows.row_count)
                 line.send(type="done")
             else:
                 score_worker.audit(asker, line, given, wanted)
+        line.close()
+        for descriptor in (ignored, given, wanted):
+            os.close(descriptor)
 
     thread = threading.Thread(target=serve)
     thread.start()
     try:
-        yield Line(ours, time.monotonic() + 60), state
+        yield SocketLine(ours, time.monotonic() + 60), state
     finally:
         ours.close()
         thread.join(60)
         theirs.close()
+        os.close(state)
 
 
 def claim_of(model, rows):
@@ -156,6 +161,7 @@ class Tied(Embedded):
     def __init__(self):
         super().__init__()
         self.out.weight = self.embed.weight
+        nn.init.normal_(self.embed.weight, std=0.2)
 
 
 class HalfPrecision(Attention):

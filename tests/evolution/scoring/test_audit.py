@@ -53,7 +53,7 @@ plans = st.builds(
 @settings(max_examples=60, deadline=None)
 @given(plans)
 def test_no_target_is_shown_before_its_probe_is_answered(made):
-    rows, asked, _, _ = made
+    _, asked, _, _ = made
     longest = {}
     for number in range(asked.round_count):
         used = asked.rows[number] >= 0
