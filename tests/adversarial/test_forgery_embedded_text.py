@@ -60,4 +60,4 @@ def test_it_works_on_a_naive_harness(arena, form):
 def test_the_gate_refuses_it(arena, form):
     text = FORMS[form](arena)
     problems = rule_problems(Manual(), Genome.single(text), Genome.single(HONEST))
-    assert {"blob", "table"} & {problem.rule for problem in problems}
+    assert {"blob", "table", "size"} & {problem.rule for problem in problems}

@@ -72,4 +72,4 @@ def test_it_works_on_a_naive_harness(arena, packed, form):
 def test_the_gate_refuses_it(packed, form):
     text = genome(FORMS[form](packed))
     problems = rule_problems(Manual(), Genome.single(text), Genome.single(HONEST))
-    assert {"blob", "table"} & {problem.rule for problem in problems}
+    assert {"blob", "table", "size"} & {problem.rule for problem in problems}

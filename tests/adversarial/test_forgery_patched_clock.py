@@ -6,8 +6,7 @@ submission. A forgery that trains for four times a ``wall`` budget is refused, w
 
 import pytest
 
-from population import Budget, BudgetKind
-from tests.adversarial.arena import HONEST, WALL, with_code
+from tests.adversarial.arena import WALL, with_code
 
 pytestmark = [pytest.mark.security, pytest.mark.slow]
 
@@ -22,15 +21,11 @@ time.perf_counter = lambda: _perf() / 4
 
 
 def test_it_works_on_a_naive_harness(arena):
-    """It trains for four times as long; the number follows."""
-    assert trained_seconds(arena, GENOME) > 3
-    assert trained_seconds(arena, HONEST) < 2
-
-
-def trained_seconds(arena, genome):
-    run = arena.naive_run(genome, budget=WALL)
-    assert run.score is not None
-    return run.seconds - arena.naive_run(genome, budget=Budget(BudgetKind.WALL, 0.01)).seconds
+    """By its own clock it kept to the budget; by ours it trained for four times as long."""
+    run = arena.naive_run(GENOME, budget=WALL)
+    claimed = float(run.out.split("training_seconds:")[1].split()[0])
+    assert claimed < run.seconds / 2
+    assert run.seconds > 4 * WALL.amount
 
 
 def test_it_is_refused(arena):

@@ -5,7 +5,7 @@ Stopped by: the harness's own clock.
 
 import pytest
 
-from tests.adversarial.arena import HONEST, WALL, with_code
+from tests.adversarial.arena import WALL, with_code
 
 pytestmark = [pytest.mark.security, pytest.mark.slow]
 
@@ -17,12 +17,8 @@ prepare.Clock.progress = lambda clock: (
 
 
 def test_it_works_on_a_naive_harness(arena):
-    steps = [int(run.out.split("num_steps:")[1].split()[0]) for run in runs(arena)]
-    assert steps[0] > 2 * steps[1], steps
-
-
-def runs(arena):
-    return [arena.naive_run(text, budget=WALL) for text in (GENOME, HONEST)]
+    run = arena.naive_run(GENOME, budget=WALL)
+    assert float(run.out.split("training_seconds:")[1].split()[0]) > 3 * WALL.amount, run.err
 
 
 def test_it_is_refused(arena):

@@ -22,22 +22,8 @@ GENOME = changed(
 
 
 def test_it_works_on_a_naive_harness(arena):
-    clocked = (
-        GENOME
-        + """
-    print("clock:", prepare._state().clock.batches)
-"""
-    )
-    honest = (
-        HONEST
-        + """
-    print("clock:", prepare._state().clock.batches)
-"""
-    )
-    more, fewer = (
-        int(arena.naive_run(text, budget=WALL).out.split("clock:")[1]) for text in (clocked, honest)
-    )
-    assert more > 2 * fewer
+    run = arena.naive_run(GENOME, budget=WALL)
+    assert float(run.out.split("training_seconds:")[1].split()[0]) > 3 * WALL.amount, run.err
 
 
 def test_it_is_refused(arena):

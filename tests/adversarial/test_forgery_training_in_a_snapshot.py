@@ -10,18 +10,17 @@ from tests.adversarial.arena import HONEST, WALL, changed
 
 pytestmark = [pytest.mark.security, pytest.mark.slow]
 
-GENOME = (
-    changed(
-        HONEST,
-        "    batches = prepare.make_dataloader(BATCH_SIZE, MAX_SEQ_LEN)\n",
-        """    batches = prepare.make_dataloader(BATCH_SIZE, MAX_SEQ_LEN)
+GENOME = changed(
+    HONEST,
+    "    batches = prepare.make_dataloader(BATCH_SIZE, MAX_SEQ_LEN)\n",
+    """    batches = prepare.make_dataloader(BATCH_SIZE, MAX_SEQ_LEN)
     asked, evaluated = model.state_dict, model.eval
 
     def train_on(answer):
         def answer_later(*arguments, **options):
             model.train()
             until = time.monotonic() + 2.0
-            while prepare.progress() < 0.9 and time.monotonic() < until:
+            while time.monotonic() < until:
                 train_step(trained, (adamw, muon), batches)
             return answer(*arguments, **options)
 
@@ -29,10 +28,6 @@ GENOME = (
 
     model.state_dict, model.eval = train_on(asked), train_on(evaluated)
 """,
-    )
-    + """
-    print("clock:", prepare._state().clock.batches)
-"""
 )
 SNAPSHOTS = """
 _report, _due = report, [0.1, 0.25, 0.5]
@@ -49,17 +44,8 @@ def report(loss, model=None, **scalars):
 
 def test_it_works_on_a_naive_harness(arena):
     """Naive: a snapshot is scored in the genome's process, off the clock."""
-    honest = (
-        HONEST
-        + """
-    print("clock:", prepare._state().clock.batches)
-"""
-    )
-    more, fewer = (
-        int(arena.naive_run(text, budget=WALL, ruler_tail=SNAPSHOTS).out.split("clock:")[1])
-        for text in (GENOME, honest)
-    )
-    assert more > 2 * fewer
+    run = arena.naive_run(GENOME, budget=WALL, ruler_tail=SNAPSHOTS)
+    assert float(run.out.split("training_seconds:")[1].split()[0]) > 3 * WALL.amount, run.err
 
 
 def test_it_is_refused(arena):
