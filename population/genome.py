@@ -201,7 +201,7 @@ def _contract_problems(genome: Genome, contract: Contract) -> tuple[Problem, ...
         if found.tree is not None:
             trees[path] = found.tree
             if not contract.is_script:
-                own += sorted(gate_problems(found.tree), key=lambda problem: problem.line)
+                own += sorted(gate_problems(found.tree, text), key=lambda problem: problem.line)
         prefix = "" if path == genome.entry else f"{path}: "
         shown = (with_line(problem, text) for problem in own)
         problems += [problem._replace(message=prefix + problem.message) for problem in shown]

@@ -172,6 +172,8 @@ class Limits:
         finish_seconds: From the score to the end of the process.
         evaluation_cpu_seconds: CPU-seconds, plus a tenth of the budget, that the cap of a ``cpu``
             budget leaves to snapshots and evaluation, where the trainer computes them itself.
+        startup_cpu_seconds: CPU-seconds, plus a tenth of the budget, until the first batch is asked
+            for, on a processor core: nobody learns before the clock starts.
         slack_share: Where the harness scores and keeps the clock: share of a ``wall`` budget, and
             of a ``cpu`` budget's cap, by which a training may run over before it hands in.
         slack_seconds: The same in seconds, for its last step and for writing its state.
@@ -186,6 +188,7 @@ class Limits:
     grace_seconds: float = 60.0
     finish_seconds: float = 10.0
     evaluation_cpu_seconds: float = 5.0
+    startup_cpu_seconds: float = 1.0
     slack_share: float = 0.02
     slack_seconds: float = 1.0
     pair_count: int = 20
@@ -205,6 +208,9 @@ class Limits:
         share = (job.token_budget or 0) / (yardstick_tokens or job.token_budget or 1)
         deeper = max(1.0, job.conditions.depth_scale) ** 2
         return self.grace_seconds + self.cpu_factor * deeper * max(1.0, share) * budget.amount
+
+
+_COMPILES_ON_GPU = 'IS_COMPILED = DEVICE == "cuda"'
 
 
 def write_scratch(site: Site, folder: Path, genome: Genome) -> None:
@@ -276,7 +282,8 @@ def job_spec(
         ],
         yardstick_tokens=yardstick_tokens,
         pair_count=limits.pair_count,
-        preload=list(site.preload),
+        preload=_preload(site, job),
+        startup_cpu_seconds=_startup_cpu(site, slot, limits, job),
         **box_options(site.walls, slot),
         **_scoring_options(site, slot, job),
         cpu=slot.cpu,
@@ -334,6 +341,27 @@ def log_path(site: TrialSite, job: Job) -> str | None:
 def memory_mb(limits: Limits, slot_count: int) -> float:
     """Resident memory that the trainer of one slot may hold."""
     return float(psutil.virtual_memory().total / 2**20 * limits.memory_share / slot_count)
+
+
+def _preload(site: Site, job: Job) -> list[str]:
+    """What the warden loads: also the compiler, where the genome's start-up would load it.
+
+    It takes 1.8 CPU-seconds, `torch.optim` and `torch.compile` load it at their first use, and a
+    genome's start-up is limited. The shipped genome compiles on a GPU alone.
+    """
+    texts = job.genome.files.values()
+    needs_compiler = any(
+        "torch.optim" in text or ("torch.compile(" in text and _COMPILES_ON_GPU not in text)
+        for text in texts
+    )
+    return [*site.preload, *(["torch._dynamo"] if site.preload and needs_compiler else [])]
+
+
+def _startup_cpu(site: Site, slot: Slot, limits: Limits, job: Job) -> float | None:
+    """A trainer that loads its own libraries, or starts a GPU, is limited by the clock alone."""
+    if not site.preload or slot.gpu is not None or site.scorer.mode != "trusted":
+        return None
+    return limits.startup_cpu_seconds + 0.1 * _seconds(job)
 
 
 def _aside(limits: Limits, job: Job, is_trusted: bool) -> float:

@@ -22,12 +22,12 @@ from evolution.sandbox.usage import written_bytes
 from evolution.sandbox.visible import without
 from evolution.sandbox.warden import BoxPlan, Warden
 
-_TICK_SECONDS = 0.1
-_SAMPLE_SECONDS = 0.25
+_TICK_SECONDS = 0.05
+_SAMPLE_SECONDS = 0.1
 _LOG_TAIL_LINES = 60
 _LOG_TAIL_CHARS = 16_384
 _MOST_THREADS = 256  # of a tree; beyond, it is a flood
-_MOST_TASKS = 4096  # that the kernel counts, where it can; ours and compilers of kernels included
+_MOST_TASKS = 512, 4096  # that the kernel counts, where it can: threads, with processes too
 
 
 class TrialOverError(Exception):
@@ -256,7 +256,9 @@ class Box:
         )
         self._workspace.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._group is None and spec.memory_mb is not None:
-            self._group = MemoryGroup.open(round(spec.memory_mb * 2**20), _MOST_TASKS)
+            self._group = MemoryGroup.open(
+                round(spec.memory_mb * 2**20), _MOST_TASKS[spec.may_fork]
+            )
         warden = Warden(plan, spec.preload, spec.environment, spec.cpu, self._join_group)
         self.tree.watch(warden.pid)
         self._selector.register(warden.channel, selectors.EVENT_READ, warden.listen)

@@ -79,6 +79,8 @@ class Spec:
         probe_count: Probes of an audit.
         audit_pair_count: Pairs of its pair test.
         scoring_seconds: Wall seconds for one pass of a scorer.
+        startup_cpu_seconds: CPU-seconds before the first batch, where the clock does not run yet;
+            None for no limit.
     """
 
     scratch: str
@@ -121,6 +123,7 @@ class Spec:
     probe_count: int = 1000
     audit_pair_count: int = 64
     scoring_seconds: float = 300.0
+    startup_cpu_seconds: float | None = None
 
     def to_line(self) -> bytes:
         """The spec as one line."""

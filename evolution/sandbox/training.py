@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from evolution.calibration import CPU_CAP, SUSPECT_DEVIATION, deviation, slowdown
-from evolution.sandbox.box import Box, TrialOverError
+from evolution.sandbox.box import Box, RejectedError, TrialOverError
 from evolution.sandbox.examination import Examiner, figures
 from evolution.sandbox.line import Packet
 from evolution.sandbox.spec import Result
@@ -60,6 +60,7 @@ class Training:
         self._expected = expected
         self._cap_seconds = _cap(box.spec.evaluation_cpu_seconds, expected)
         self._cpu_at_go: float | None = None
+        self._startup_cpu_seconds = 0.0
         self._run_token_seconds = 0.0
         self._wanted_snapshots = _snapshots(box.spec.conditions)
         self._examiner = Examiner(box) if box.spec.scoring == "trusted" else None
@@ -78,7 +79,9 @@ class Training:
         while trainer.exit_code is None and not box.is_late():
             is_time_to_look = box.pump()
             self._listen()
-            if is_time_to_look:
+            if is_time_to_look and self._cpu_at_go is None:
+                self._check_startup()
+            elif is_time_to_look:
                 self._check_cpu()
         trainer.drain()
         self._listen()
@@ -130,8 +133,19 @@ class Training:
             if state is not None:
                 os.close(state)
 
+    def _check_startup(self) -> None:
+        """What is learnt before the clock starts would be learnt for nothing."""
+        spent, allowed = self._trainer.cpu_seconds(), self._box.spec.startup_cpu_seconds
+        if allowed is not None and spent > allowed:
+            raise RejectedError(
+                f"rule startup: {spent:.1f} CPU-seconds were used before the first batch, "
+                f"{allowed:.1f} are allowed; build the model, learn from make_dataloader() alone"
+            )
+
     def _start_clock(self) -> None:
         box = self._box
+        self._check_startup()
+        self._startup_cpu_seconds = self._trainer.cpu_seconds()
         self._cpu_at_go = box.tree.cpu_seconds()
         if self._examiner is None:
             self._trainer.go()
@@ -219,12 +233,16 @@ class Training:
         self._cap_seconds *= slower
 
     def _work(self) -> dict[str, float]:
-        """CPU time of the training over what its tokens should have cost; measured from outside."""
-        expected = self._expected
-        if expected is None or self._cpu_at_go is None:
-            return {}
-        spent = self._box.tree.cpu_seconds() - self._cpu_at_go
-        return {"work_ratio": spent / (expected.tokens * expected.token_seconds)}
+        """What the training cost, as seen from outside.
+
+        ``startup_cpu_seconds`` before the first batch; ``work_ratio``: CPU time from there over
+        what its tokens should have cost.
+        """
+        expected, found = self._expected, {"startup_cpu_seconds": self._startup_cpu_seconds}
+        if expected is not None and self._cpu_at_go is not None:
+            spent = self._box.tree.cpu_seconds() - self._cpu_at_go
+            found["work_ratio"] = spent / (expected.tokens * expected.token_seconds)
+        return found
 
     def _slowdown_while_frozen(self, expected: Expectation) -> float:
         with self._clock_stopped():

@@ -63,9 +63,9 @@ import runpy, socket, sys, threading, time
 from pathlib import Path
 import numpy as np, torch
 from evolution.sandbox import score_worker
-from evolution.scoring import (Line, check_claim, judge, plan_audit, read_rows, reference_losses,
-                               take_audit, take_claim, worker_conditions)
-from evolution.scoring.exchange import sealed_file
+from evolution.scoring import (SocketLine, check_claim, judge, plan_audit, read_rows,
+                               reference_losses, take_audit, take_claim, worker_conditions)
+from evolution.sandbox.line import sealed_file
 
 data, first_seed, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 BATCH = 32
@@ -115,7 +115,7 @@ def ask(model, mode, use):
     thread = threading.Thread(target=serve)
     thread.start()
     try:
-        return use(Line(ours, time.monotonic() + 200), sealed_file("state", b"not read here"))
+        return use(SocketLine(ours, time.monotonic() + 200), sealed_file(b"not read here"))
     finally:
         ours.close()
         thread.join()

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from population import MAIN, Contract, Genome, contract_problems
-from population.gate import gate_problems, packed_count
+from population.gate import MOST_WORDS, gate_problems, packed_count, words_count
 from population.syntax import Unreadable, read_tree
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +22,7 @@ BASE64 = base64.b64encode(BYTES).decode()
 def rules(text):
     tree = read_tree(text)
     assert not isinstance(tree, Unreadable)
-    return {problem.rule for problem in gate_problems(tree)}
+    return {problem.rule for problem in gate_problems(tree, text)}
 
 
 def pieces(text, size):
@@ -166,3 +166,11 @@ def test_the_gate_is_total(text):
     text = text if isinstance(text, str) else "".join(text)
     problems = contract_problems(Genome.single(text))
     assert all("\n" not in problem.message for problem in problems)
+
+
+def test_a_book_in_pieces_is_refused_and_the_shipped_texts_are_far_from_one():
+    page = "It was the best of times, it was the worst of times. " * 20
+    book = "\n".join(f"page_{number} = {page!r}" for number in range(20))
+    assert "blob" in rules(book)
+    assert "blob" in rules("\n".join(f"# {page}" for _ in range(20)))
+    assert all(words_count(path.read_text("utf-8")) < MOST_WORDS / 2 for path in SHIPPED)
