@@ -1,7 +1,6 @@
 """A sitting: the engine of an open run, with the workers of this machine and its operators."""
 
 import hashlib
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -13,6 +12,7 @@ from evolution.executors.site import Scorer, Walls
 from evolution.jobs import YARDSTICK
 from evolution.operators import built_in
 from evolution.sandbox.levels import Level, find_level
+from evolution.sandbox.usage import remove_folder
 from evolution.workspace import Workspace
 from population import BudgetKind, Calibration
 
@@ -37,7 +37,7 @@ def sitting(
         killed = executor.sweep_orphans()
         if killed:
             workspace.events.append("orphans_killed", {"pids": killed})
-        shutil.rmtree(workspace.paths.scratch, ignore_errors=True)
+        remove_folder(workspace.paths.scratch)
 
         def measure() -> Calibration:
             calibration = executor.calibrate_baseline(device_class)

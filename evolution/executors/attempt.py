@@ -23,7 +23,7 @@ from evolution.executors.site import TrialSite, marker
 from evolution.sandbox.environment import supervisor_environment
 from evolution.sandbox.spec import Result, Spec
 from evolution.sandbox.streams import MessageReader
-from evolution.sandbox.trainer import remove_folder
+from evolution.sandbox.usage import remove_folder
 from population import Calibration, Outcome, Snapshot, TrialStatus
 
 _STOP_SECONDS = 5.0  # a supervisor needs a tenth of it

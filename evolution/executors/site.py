@@ -256,6 +256,7 @@ def job_spec(
     """What the supervisor of this job is told; folder and memory are added where they are known."""
     conditions, budget = job.conditions, job.conditions.budget
     is_trusted = site.scorer.mode == "trusted"
+    box = box_options(site.walls, slot)
     yardstick_tokens = None
     if yardstick_seconds is not None and budget.kind is BudgetKind.CPU:
         yardstick_tokens = max(1, round(budget.amount / yardstick_seconds))
@@ -284,8 +285,7 @@ def job_spec(
         pair_count=limits.pair_count,
         preload=_preload(site, job),
         startup_cpu_seconds=_startup_cpu(site, slot, limits, job),
-        **box_options(site.walls, slot),
-        **_scoring_options(site, slot, job),
+        **{**box, **_scoring_options(site, slot, job, box["readable"])},
         cpu=slot.cpu,
         startup_seconds=limits.startup_seconds,
         train_seconds=limits.train_seconds(job, yardstick_tokens, is_trusted=is_trusted),
@@ -313,10 +313,10 @@ def box_options(walls: Walls, slot: Slot) -> dict[str, Any]:
     }
 
 
-def _scoring_options(site: Site, slot: Slot, job: Job) -> dict[str, Any]:
+def _scoring_options(site: Site, slot: Slot, job: Job, readable: list[str]) -> dict[str, Any]:
     scorer = site.scorer
     if scorer.mode != "trusted":
-        return {"scoring": "reported"}
+        return {"scoring": "reported", "readable": [*readable, str(site.data)]}
     probe_count = scorer.confirming_probe_count if job.is_confirmation else scorer.probe_count
     return {
         "scoring": "trusted",

@@ -1,8 +1,10 @@
 """The processes of one attempt at a trial: started, listened to, limited, frozen, and all ended."""
 
+import errno
 import hashlib
 import math
 import os
+import secrets
 import selectors
 import signal
 import subprocess
@@ -17,11 +19,12 @@ from evolution.sandbox.confinement import Policy
 from evolution.sandbox.link import Link
 from evolution.sandbox.process_tree import ProcessTree
 from evolution.sandbox.spec import Spec
-from evolution.sandbox.trainer import Launch, Trainer, bring_data, read_files, remove_folder
-from evolution.sandbox.usage import written_bytes
+from evolution.sandbox.trainer import Launch, Trainer, bring_data, read_files
+from evolution.sandbox.usage import remove_folder, written_bytes
 from evolution.sandbox.visible import without
 from evolution.sandbox.warden import BoxPlan, Warden
 
+_PATIENCE_SECONDS = 30.0
 _TICK_SECONDS = 0.05
 _SAMPLE_SECONDS = 0.1
 _LOG_TAIL_LINES = 60
@@ -122,7 +125,11 @@ class Box:
         self.tree.reap()
         for trainer in self._trainers:
             if (reason := trainer.wall_failure) is not None:
-                raise TrialOverError("harness", f"the box could not be shut: {reason}")
+                is_full = any(f"[Errno {code}]" in reason for code in (errno.ENOSPC, errno.EDQUOT))
+                raise TrialOverError(
+                    "error" if is_full else "harness",
+                    f"the box {'is full' if is_full else 'could not be shut'}: {reason}",
+                )
         if time.monotonic() < self._sampled_at + _SAMPLE_SECONDS:
             return False
         self._sampled_at = time.monotonic()
@@ -142,9 +149,10 @@ class Box:
             self._group is not None and self._group.oom_kill_count() > 0
         )
         tail = trainer.log.tail(_LOG_TAIL_LINES)
-        return TrialOverError(
-            *classify(trainer.exit_code or 0, tail, was_oom_killed=was_oom_killed)
-        )
+        kind, message = classify(trainer.exit_code or 0, tail, was_oom_killed=was_oom_killed)
+        if kind == "harness" and self.spec.scoring == "trusted":
+            kind = "error"  # its own words: where the harness scores, it reads no data of ours
+        return TrialOverError(kind, message)
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -166,9 +174,12 @@ class Box:
 
     def end(self, trainer: Trainer) -> None:
         """End one trainer that leaves no children, and let the others be."""
+        give_up = time.monotonic() + _PATIENCE_SECONDS
         while trainer.exit_code is None:
             if trainer.pid is not None:
                 self.tree.send(trainer.pid, signal.SIGKILL)
+            if time.monotonic() > give_up:
+                raise TrialOverError("harness", "a process in the box could not be ended")
             self.pump()
         self._forget(trainer)
 
@@ -208,7 +219,8 @@ class Box:
         spec = self.spec
         self._start_count += 1
         name = f"{who}-{conditions['mode']}"
-        folder = self._workspace / f"{self._start_count}-{name}"
+        # Nobody can guess where another trainer's folder was, and ask for what is left of it.
+        folder = self._workspace / f"{self._start_count}-{name}-{secrets.token_hex(16)}"
         all_conditions = {**spec.conditions, **conditions}
         if spec.scoring == "trusted":  # lengths and tokenizer, no text
             all_conditions["data"] = str(folder / "data")
@@ -228,7 +240,7 @@ class Box:
                 listable=tuple(self._listable),
                 writable=(str(folder),),
                 devices=tuple(spec.devices),
-                may_fork=spec.may_fork,
+                may_fork=spec.may_fork and conditions["mode"] not in ("claim", "audit"),
                 data_bytes=None if spec.devices or spec.memory_mb is None else self._data_bytes(),
                 file_bytes=round(spec.workspace_mb * 2**20),
             ),
@@ -241,7 +253,10 @@ class Box:
 
     def _warden(self) -> Warden:
         """Who makes the next trainer."""
-        self._wardens = [warden for warden in self._wardens if not warden.is_gone]
+        for gone in [warden for warden in self._wardens if warden.is_gone]:
+            self._selector.unregister(gone.channel)
+            gone.close()
+            self._wardens.remove(gone)
         if self._wardens and self.spec.shares_box:
             return self._wardens[-1]
         spec = self.spec

@@ -178,6 +178,11 @@ def _restrict_files(policy: Policy) -> None:
     )
 
 
+def _is_alone(policy: Policy) -> bool:
+    """True in a box of its own process ids that no other trainer shares."""
+    return policy.level == NAMESPACE and bool(landlock.why_missing())
+
+
 def _restrict_calls(policy: Policy) -> None:
     if seccomp.why_missing() and policy.level == BASIC:
         return
@@ -185,9 +190,8 @@ def _restrict_calls(policy: Policy) -> None:
     seccomp.restrict(
         seccomp.Permits(
             fork=policy.may_fork,
-            # A box with its own process ids has nobody else in it to signal.
-            signals=policy.may_fork and (is_scoped or policy.level == NAMESPACE),
-            metadata=policy.level == NAMESPACE,
+            signals=policy.may_fork and (is_scoped or _is_alone(policy)),
+            metadata=policy.level == NAMESPACE and policy.may_fork,
             pid=os.getpid(),
         )
     )

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evolution.sandbox.box import Box, RejectedError, TrialOverError
-from evolution.sandbox.line import is_sealed
+from evolution.sandbox.line import is_sealed, read_file, sealed_file
 from evolution.sandbox.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -96,8 +96,8 @@ class Examiner:
         try:
             check_claim(rows, claim)
             plan = self._plan(rows, claim)
-            with self._scorer("audit", rows) as line:
-                answers = take_audit(line, state, plan, rows.vocab_size)
+            with self._scorer("audit", rows) as line, _own_copy(state) as own:
+                answers = take_audit(line, own, plan, rows.vocab_size)
                 report = judge(plan, claim, answers, self._tolerance())
         except Forged as forged:
             raise _rejected(forged) from None
@@ -107,8 +107,8 @@ class Examiner:
     def _claim(self, state: int, rows: "Rows") -> "Losses":
         from evolution.scoring import take_claim
 
-        with self._scorer("claim", rows) as line:
-            return take_claim(line, state, rows)
+        with self._scorer("claim", rows) as line, _own_copy(state) as own:
+            return take_claim(line, own, rows)
 
     @contextmanager
     def _scorer(self, mode: str, rows: "Rows") -> "Iterator[_BoxLine]":
@@ -150,6 +150,20 @@ class Examiner:
         # A GPU's kernels may round otherwise where a row has other neighbours; what slips under
         # the wider tolerance is taken off the score.
         return Tolerance() if self._box.spec.device == "cpu" else Tolerance(1e-2, 1e-2)
+
+
+@contextmanager
+def _own_copy(state: int) -> Iterator[int]:
+    """A sealed copy for one scorer alone.
+
+    Seals stop writes, and no more: position, locks, times and attributes of a file that two
+    processes were handed would carry word from one to the other.
+    """
+    copy = sealed_file(read_file(state, os.fstat(state).st_size))
+    try:
+        yield copy
+    finally:
+        os.close(copy)
 
 
 class _BoxLine:

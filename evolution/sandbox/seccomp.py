@@ -64,8 +64,15 @@ _TO_ANY_PROCESS = ("tkill", "pidfd_send_signal")
 
 # Typing into a terminal, sending signals by way of a descriptor, flags of a file.
 _IOCTLS = (0x5412, 0x541C, 0x5423, 0x8901, 0x8902, 0x40086602, 0x401C5820)
-# F_SETOWN, F_SETSIG, F_SETOWN_EX; F_SETLEASE makes whoever opens the file wait; F_NOTIFY.
-_FCNTLS = (8, 10, 15, 1024, 1026)
+# F_SETOWN, F_SETSIG, F_SETOWN_EX; F_SETLEASE makes whoever opens the file wait; F_NOTIFY; hints
+# that stay on the file, whoever opens it next.
+_FCNTLS = (8, 10, 15, 1024, 1026, 1036, 1038)
+# F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC, sizes of pipes, seals. No locks:
+# they stay on a file that another process of the trial has open, and would tell it things.
+_HARMLESS_FCNTLS = (0, 1, 2, 3, 4, 1030, 1031, 1032, 1033, 1034)
+# What is in the machine's cache of files is seen by all who may read a file.
+_PAGE_CACHE = ("fadvise64", "mincore", "cachestat", "readahead", "preadv2", "pwritev2")
+_MADVISES = (20, 21)  # COLD, PAGEOUT
 # PDEATHSIG, DUMPABLE, SECCOMP, MM, CHILD_SUBREAPER, SCHED_CORE, PTRACER: how it is watched.
 _PRCTLS = (1, 4, 22, 35, 36, 62, 0x59616D61)
 
@@ -87,7 +94,7 @@ class Permits:
     """What a box leaves to a process beside the calls that every process may make.
 
     Attributes:
-        fork: New processes; threads are always allowed.
+        fork: New processes, and locks on files for them to keep apart; threads are always allowed.
         signals: Signals to any process; else to itself alone.
         metadata: Modes, owners, times and extended attributes of files, and space that is taken
             without a byte written: a folder of the host has no size of its own.
@@ -149,12 +156,14 @@ def _rules(permits: Permits) -> Iterable[tuple[str, Program]]:
     yield "clone3", [_error(errno.ENOSYS)]
     yield "clone", _clone(may_fork=permits.fork)
     yield "ioctl", _all_but(1, _IOCTLS)
-    yield "fcntl", _all_but(1, _FCNTLS)
+    yield "fcntl", _all_but(1, _FCNTLS) if permits.fork else _only(1, _HARMLESS_FCNTLS)
+    yield "madvise", _all_but(2, _MADVISES)
+    yield from ((name, refused) for name in _PAGE_CACHE)
     yield "prctl", _all_but(0, _PRCTLS)
     yield "prlimit64", _only(0, (0, permits.pid))
     yield "sendto", _without_address()
     if not permits.fork:
-        yield from ((name, refused) for name in ("fork", "vfork"))
+        yield from ((name, refused) for name in ("fork", "vfork", "flock"))
     if not permits.metadata:
         yield from ((name, refused) for name in _METADATA)
     if not permits.signals:

@@ -211,17 +211,6 @@ def read_files(folder: Path) -> dict[str, bytes]:
     }
 
 
-def remove_folder(folder: Path) -> None:
-    """Remove a folder, also where a genome took away the right to."""
-    shutil.rmtree(folder, ignore_errors=True)
-    if folder.exists():
-        for path in (folder, *folder.rglob("*")):
-            if path.is_dir() and not path.is_symlink():
-                with suppress(OSError):
-                    path.chmod(0o700)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def bring_data(folder: Path, data: Mapping[str, str], *, is_linked: bool) -> None:
     """Lay a script's files and folders of data into the folder it will run in."""
     for name, source in data.items():

@@ -58,7 +58,9 @@ class Training:
         self._box = box
         self._result = result
         self._expected = expected
-        self._cap_seconds = _cap(box.spec.evaluation_cpu_seconds, expected)
+        self._cap_seconds = _cap(
+            box.spec.evaluation_cpu_seconds, expected, is_trusted=box.spec.scoring == "trusted"
+        )
         self._cpu_at_go: float | None = None
         self._startup_cpu_seconds = 0.0
         self._run_token_seconds = 0.0
@@ -262,10 +264,12 @@ class Training:
         return deviation(seconds, expected.token_seconds) > SUSPECT_DEVIATION
 
 
-def _cap(evaluation_seconds: float, expected: Expectation | None) -> float:
+def _cap(evaluation_seconds: float, expected: Expectation | None, *, is_trusted: bool) -> float:
     if expected is None:
         return math.inf
-    allowance = evaluation_seconds * max(1.0, expected.cost_ratio)
+    allowance = evaluation_seconds
+    if not is_trusted:  # it evaluates itself, at its own price; a price can be forged
+        allowance *= max(1.0, expected.cost_ratio)
     return CPU_CAP * expected.tokens * expected.token_seconds + allowance
 
 

@@ -11,7 +11,6 @@ import importlib
 import json
 import os
 import selectors
-import shutil
 import signal
 import socket
 import sys
@@ -23,6 +22,7 @@ from typing import Any
 
 from evolution.sandbox.confinement import Policy, confine_self
 from evolution.sandbox.process_tree import harden_child, set_dumpable
+from evolution.sandbox.usage import remove_folder
 
 _DESCRIPTORS = 4  # the request itself, then packets, news and output
 _CHANNEL, _HIGH, _FIRST_FREE = 100, 101, 5
@@ -51,7 +51,7 @@ class _Children:
                 return
             number = self._numbers.pop(pid, None)
             if number is not None:
-                shutil.rmtree(self._folders.pop(pid), ignore_errors=True)
+                remove_folder(Path(self._folders.pop(pid)))
                 _tell(self._channel, ended=number, status=status)
 
 
