@@ -84,6 +84,7 @@ PROFILES: dict[str, dict[str, Any]] = {
 }
 
 FORMAT = 1  # of the prepared folder; part of every recipe
+PROTOCOL = 2  # of the line to the harness
 CLIMBMIX_URL = "https://huggingface.co/datasets/karpathy/climbmix-400b-shuffle/resolve/main"
 CLIMBMIX_VALIDATION, CLIMBMIX_TEST = 6542, 6541  # pinned shards; training takes them from 0 on
 BOS = "<|bos|>"  # the last id of the vocabulary; begins every document

@@ -19,6 +19,8 @@ from population.errors import EvolveError
 if TYPE_CHECKING:
     from evolution.profiles import Profile
 
+#: The version of the line to a trainer that supervisors speak; a ruler says its own.
+PROTOCOL = 2
 NEEDED = ("prepare", "check", "read_manifest", "profile_facts", "PrepareError")
 
 
@@ -87,6 +89,14 @@ class Ruler:
             raise RulerError(
                 f"The ruler {path} lacks {', '.join(lacking)}. The search prepares and checks data "
                 "by these names. Add them, or take the prepare.py that evolve ships."
+            )
+        found = getattr(module, "PROTOCOL", 1)
+        if found != PROTOCOL:
+            raise RulerError(
+                f"The ruler {path} speaks version {found} of the line to its harness. Version "
+                f"{PROTOCOL} is needed, which hands in models to be scored. Go on with the version "
+                "of evoresearch that began the run, or begin a new one with the prepare.py that "
+                "evolve ships."
             )
         return cls(path, hashlib.sha256(text).hexdigest(), module)
 

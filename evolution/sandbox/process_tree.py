@@ -12,7 +12,7 @@ import signal
 import stat
 import sys
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -252,7 +252,31 @@ def _nameless_files(pid: int) -> dict[tuple[int, int], int]:
             facts = descriptor.stat()
             if facts.st_nlink == 0 and stat.S_ISREG(facts.st_mode):
                 found[facts.st_dev, facts.st_ino] = facts.st_blocks * 512
+    for key, size in _nameless_mappings(pid):
+        found.setdefault(key, size)
     return found
+
+
+def _nameless_mappings(pid: int) -> Iterator[tuple[tuple[int, int], int]]:
+    """Files that are mapped though they are in no folder any more, open or not.
+
+    The whole file counts where this process may ask for it, else what is mapped of it.
+    """
+    try:
+        lines = Path(f"/proc/{pid}/maps").read_text("utf-8", errors="replace").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        if not line.endswith("(deleted)") or "/dev/zero" in line:
+            continue
+        addresses, _, _, device, number = line.split()[:5]
+        try:
+            size = Path(f"/proc/{pid}/map_files/{addresses}").stat().st_blocks * 512
+        except OSError:
+            first, last = (int(address, 16) for address in addresses.split("-"))
+            size = last - first
+        major, minor = (int(part, 16) for part in device.split(":"))
+        yield (os.makedev(major, minor), int(number)), size
 
 
 def _thread_count(pid: int) -> int:

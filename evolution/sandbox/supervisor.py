@@ -40,6 +40,12 @@ def supervise(link: Link, selector: selectors.BaseSelector, spec: Spec) -> Resul
     except TrialOverError as over:
         result.status = "timed_out" if over.kind == "time_out" else "crashed"
         result.failure_kind, result.failure_message = over.kind, over.message
+    except MemoryError:
+        result.status, result.failure_kind = "crashed", "out_of_memory"
+        result.failure_message = "the machine ran out of memory while it was scored"
+    except OSError as error:
+        result.status, result.failure_kind = "crashed", "harness"
+        result.failure_message = f"the trial could not be watched or scored: {error}"
     except StopRequestedError:
         result.status = "stopped_early" if result.val_bpb is None else "complete"
     finally:
