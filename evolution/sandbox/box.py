@@ -53,8 +53,7 @@ class Box:
     """Everything that runs for one attempt. There is one deadline; whoever starts a stage sets it.
 
     The files of the genome and the baseline are read before any genome runs, and every trainer
-    gets a fresh folder of them: nothing passes from a calibration to the training after it, nor
-    from one scorer to the next.
+    gets a fresh folder of them, which no other may enter or guess.
     """
 
     def __init__(self, spec: Spec, link: Link, selector: selectors.BaseSelector) -> None:

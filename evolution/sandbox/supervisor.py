@@ -3,7 +3,7 @@
 Started as ``python -m evolution.sandbox.supervisor``. The first line on standard input is the spec
 (``spec.py``), events go to standard output as JSON lines, and the last of them is the result. End
 of file on standard input means that the executor died: everything is killed. Standard library
-only, so that it starts in a few milliseconds and has little that can break.
+only until something is to be scored, so that it starts in a few milliseconds.
 """
 
 import os
