@@ -51,7 +51,7 @@ test-gpu: $(STAMP) ## those that need a CUDA device
 	$(BIN)/python -m pytest -m gpu
 
 test-security: $(STAMP) ## every attack on score and box; whole trees are killed, hostile text is data
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) -m "not gpu and not api" tests/adversarial tests/evolution/test_supervisor.py tests/evolution/test_local_executor.py tests/evolution/test_process_tree.py tests/evolution/test_streams.py
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) -m "not gpu and not api" tests/adversarial tests/evolution/sandbox tests/evolution/scoring tests/evolution/test_supervisor.py tests/evolution/test_local_executor.py tests/evolution/test_process_tree.py tests/evolution/test_streams.py
 
 coverage: $(STAMP) ## branch coverage of the four packages, child processes included
 	rm -f .coverage .coverage.*

@@ -258,6 +258,7 @@ if child := os.fork():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("before", ["", AFTER_A_FORK], ids=["torch loads inside", "forked"])
 def test_torch_trains_in_the_box(level, before, tmp_path):

@@ -224,6 +224,7 @@ def genome(tiny_genome):
     return tiny_genome[: tiny_genome.rindex('if __name__ == "__main__"')] + TRAIN_AND_TELL
 
 
+@pytest.mark.slow
 def test_the_number_of_train_py_alone_is_that_of_the_harness(
     genome, start_trainer, tiny_data, tmp_path
 ):
