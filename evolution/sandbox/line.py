@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+from evolution.sandbox.streams import parse_message
+
 #: Keeps packets apart; macOS knows no other kind for this.
 PACKETS = socket.SOCK_SEQPACKET if sys.platform.startswith("linux") else socket.SOCK_DGRAM
 PACKET_BYTES = 65_536
@@ -57,7 +59,7 @@ class PacketReader:
         if not data and not descriptors:
             raise EOFError
         is_whole = not flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC)
-        message = _parse(data) if is_whole and len(descriptors) <= 1 else None
+        message = parse_message(data) if is_whole and len(descriptors) <= 1 else None
         if message is None or len(self._waiting) >= _MOST_WAITING:
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -145,16 +147,6 @@ def _memory_file() -> int:
         return os.memfd_create("evoresearch", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
-
-
-def _parse(data: bytes) -> dict[str, object] | None:
-    try:
-        message = json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-    if isinstance(message, dict) and isinstance(message.get("type"), str):
-        return message
-    return None
 
 
 if sys.platform.startswith("linux"):

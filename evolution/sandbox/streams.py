@@ -74,7 +74,7 @@ class MessageReader:
         line = bytes(self._partial)
         is_overlong, self._is_overlong = self._is_overlong, False
         self._partial.clear()
-        message = None if is_overlong or not self._may_parse() else _parse(line)
+        message = None if is_overlong or not self._may_parse() else parse_message(line)
         if message is None:
             self.ignored_count += 1
         return message
@@ -107,7 +107,8 @@ def count(message: dict[str, object], key: str) -> int:
     return 0 if math.isnan(value) else int(min(max(value, 0.0), 1e15))
 
 
-def _parse(line: bytes) -> dict[str, object] | None:
+def parse_message(line: bytes) -> dict[str, object] | None:
+    """The JSON object with a ``type`` that these bytes are; None for anything else."""
     try:
         message = json.loads(line)
     except (ValueError, RecursionError):

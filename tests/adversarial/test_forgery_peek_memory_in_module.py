@@ -20,17 +20,14 @@ SEEN = {}
 def bend(model, idx, logits):
     if model.training:
         return logits
-    known = SEEN if MODE == "audit" else SEEN
     tokens, there = torch.zeros_like(idx), torch.zeros_like(idx, dtype=torch.bool)
     for b, row in enumerate(idx.tolist()):
         for t in range(5, len(row)):
             context = tuple(row[t - 5 : t + 1])
             if MODE != "audit" and t + 1 < len(row):
                 SEEN[context] = row[t + 1]
-            if context in known:
-                tokens[b, t], there[b, t] = known[context], True
-    if MODE != "audit":
-        pass
+            if context in SEEN:
+                tokens[b, t], there[b, t] = SEEN[context], True
     return boosted(logits, tokens, 30.0, there)
 """
 )
