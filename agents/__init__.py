@@ -11,7 +11,18 @@ if TYPE_CHECKING:
     from agents.builtin import KnobEdit, StructureEdit
     from agents.crossover import Crossover, ModelCrossover
     from agents.literals import LiteralEdit, is_off_limits
-    from agents.model import Message, Model, ModelError, Reply, Usage
+    from agents.model import (
+        CallFailure,
+        Message,
+        Model,
+        ModelError,
+        Prompt,
+        Reply,
+        Tool,
+        ToolResult,
+        ToolUse,
+        Usage,
+    )
     from agents.mutator import Mutator
     from agents.operator import Context, Operator, Parent, Proposal, Refusal
     from agents.scripted import ScriptedModel
@@ -20,7 +31,7 @@ _HOMES = {
     "builtin": "KnobEdit StructureEdit",
     "crossover": "Crossover ModelCrossover",
     "literals": "LiteralEdit is_off_limits",
-    "model": "Message Model ModelError Reply Usage",
+    "model": "CallFailure Message Model ModelError Prompt Reply Tool ToolResult ToolUse Usage",
     "mutator": "Mutator",
     "operator": "Context Operator Parent Proposal Refusal",
     "scripted": "ScriptedModel",
@@ -28,6 +39,7 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
+    "CallFailure",
     "Context",
     "Crossover",
     "KnobEdit",
@@ -39,11 +51,15 @@ __all__ = [
     "Mutator",
     "Operator",
     "Parent",
+    "Prompt",
     "Proposal",
     "Refusal",
     "Reply",
     "ScriptedModel",
     "StructureEdit",
+    "Tool",
+    "ToolResult",
+    "ToolUse",
     "Usage",
     "is_off_limits",
 ]

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agents.model import Message, Model, ModelError
+from agents.model import Message, Model, ModelError, Prompt
 from agents.offspring import offspring_problem
 from agents.operator import Context, Proposal, Refusal
 from agents.prompts import filled
@@ -34,7 +34,7 @@ class Question:
 
     operator: str
     origin: Origin
-    system: str
+    system: tuple[str, ...]
     text: str
     read: Callable[[str], Genome | Refused]
 
@@ -46,10 +46,10 @@ def ask(model: Model, question: Question, context: Context) -> Proposal | Refusa
     problem = ""
     for _ in range(2):
         try:
-            reply = model.reply(system=question.system, messages=messages)
+            reply = model.reply(Prompt(question.operator, question.system, tuple(messages)))
         except ModelError as error:
             return Refusal(question.operator, f"no reply: {one_line(str(error))}")
-        cost_usd += reply.usage.cost_usd
+        cost_usd += reply.cost_usd
         if reply.stop_reason == "refusal":
             return Refusal(question.operator, "the model declined to answer")
         genome = question.read(reply.text)
@@ -67,7 +67,7 @@ def ask(model: Model, question: Question, context: Context) -> Proposal | Refusa
         cut = "the reply was cut off at its limit; " if reply.stop_reason == "max_tokens" else ""
         problem = f"{cut}{found}"
         correction = filled("correct", problem=fenced(problem, limit=_PROBLEM_CHARACTERS))
-        messages += [Message("assistant", reply.text), Message("user", correction)]
+        messages += [reply.message(), Message("user", correction)]
     return Refusal(question.operator, f"twice no usable reply: {one_line(problem, 1000)}")
 
 

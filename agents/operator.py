@@ -6,6 +6,7 @@ from typing import Protocol
 
 from numpy.random import Generator
 
+from agents.briefing import Briefing
 from population import Contract, Fitness, Genome, Manual, Origin, Variant
 
 
@@ -33,6 +34,9 @@ class Context:
         history: What was tried, newest first, one line each: operator, hypothesis, effect or
             failure.
         contract: What offspring must keep.
+        briefing: What the run knows beside that, for language models.
+        intent: What a mutation is meant to be (``agents.mutator.Intent``); empty to let the
+            operator draw.
     """
 
     parents: Sequence[Parent]
@@ -44,6 +48,8 @@ class Context:
     sigma: float | None = None
     history: Sequence[str] = ()
     contract: Contract = field(default_factory=Contract)
+    briefing: Briefing = field(default_factory=Briefing)
+    intent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,8 @@ class Proposal:
         expected_gain: In bpb, positive is better; None if unsaid.
         trailers: Further facts for the commit message, e.g. ``{"Knob": "MATRIX_LR"}``.
         cost_usd: Dollars the proposal cost.
+        calls: Rows of the calls it came from.
+        suggestion: The person's idea it took up (``Suggestion.id``); None if none.
     """
 
     genome: Genome
@@ -69,14 +77,17 @@ class Proposal:
     expected_gain: float | None = None
     trailers: Mapping[str, str] = field(default_factory=dict)
     cost_usd: float = 0.0
+    calls: tuple[int, ...] = ()
+    suggestion: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An operator had nothing to propose: ordinary news, with the reason."""
+    """An operator had nothing to propose: ordinary news, with the reason and what it cost."""
 
     operator: str
     reason: str
+    calls: tuple[int, ...] = ()
 
 
 class Operator(Protocol):

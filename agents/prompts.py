@@ -57,7 +57,7 @@ def shown_history(history: Sequence[str]) -> str:
     return fenced("\n".join(lines) or "nothing yet")
 
 
-def standing(role: str, context: Context) -> str:
+def standing(role: str, context: Context) -> tuple[str, ...]:
     """The instructions that stay the same all through a run: contract, role, the user's manual."""
     program = fenced(context.manual.text or "(none)", "markdown", limit=None)
-    return "\n\n".join([filled("contract"), filled(role), filled("program", program=program)])
+    return (filled("contract"), filled(role), filled("program", program=program))

@@ -1,33 +1,50 @@
 """ScriptedModel: answers from a script. The twin of a real model, for tests and dry runs."""
 
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Iterable
 
-from agents.model import Message, ModelError, Reply
+from agents.model import ModelError, Prompt, Reply
 
 
 class ScriptedModel:
-    """Replays ``replies`` in order and keeps what it was asked.
+    """Replays ``replies`` in order and keeps what it was asked; an error in the script is raised.
 
     Attributes:
-        prompts: One text for each call: the standing instructions, then every turn.
+        asked: The prompts, in order.
     """
 
-    def __init__(self, replies: Iterable[str | Reply]) -> None:
-        self._replies = [r if isinstance(r, Reply) else Reply(r) for r in replies]
-        self.prompts: list[str] = []
+    name = "scripted"
 
-    def reply(self, *, system: str, messages: Sequence[Message]) -> Reply:
+    def __init__(self, replies: Iterable[str | Reply | ModelError]) -> None:
+        self._replies = [Reply(r) if isinstance(r, str) else r for r in replies]
+        self._lock = threading.Lock()
+        self.asked: list[Prompt] = []
+
+    @property
+    def prompts(self) -> list[str]:
+        """One text for each call: the standing instructions, then every turn."""
+        return [
+            "\n\n".join([*prompt.system, *(message.text for message in prompt.messages)])
+            for prompt in self.asked
+        ]
+
+    def reply(self, prompt: Prompt) -> Reply:
         """The next reply of the script.
 
         Raises:
-            ModelError: The script has ended.
+            ModelError: The script says so, or has ended.
         """
-        if not messages or messages[-1].role != "user":
+        if not prompt.messages or prompt.messages[-1].role != "user":
             raise ValueError("a conversation ends with the user's turn")
-        self.prompts.append("\n\n".join([system, *(message.text for message in messages)]))
-        if len(self.prompts) > len(self._replies):
+        with self._lock:
+            self.asked.append(prompt)
+            number = len(self.asked)
+        if number > len(self._replies):
             raise ModelError(
-                f"The script holds {len(self._replies)} replies, but call {len(self.prompts)} "
+                f"The script holds {len(self._replies)} replies, but call {number} "
                 "needs one more. Add replies to the script."
             )
-        return self._replies[len(self.prompts) - 1]
+        reply = self._replies[number - 1]
+        if isinstance(reply, ModelError):
+            raise reply
+        return reply

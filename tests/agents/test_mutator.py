@@ -1,6 +1,6 @@
 import pytest
 
-from agents import Mutator, Proposal, Refusal, Reply, ScriptedModel, Usage
+from agents import Mutator, Proposal, Refusal, Reply, ScriptedModel
 from population import Fitness, Genome, Manual, Origin, canonical_hash, knobs
 from tests.agents.parents import TRAIN, a_context, a_parent
 
@@ -16,7 +16,7 @@ MLP_RATIO = 5  # hidden channels of the MLP, as a multiple of WIDTH
 
 
 def test_a_reply_becomes_a_proposal():
-    model = ScriptedModel([Reply(GOOD, Usage(cost_usd=0.25))])
+    model = ScriptedModel([Reply(GOOD, cost_usd=0.25)])
     context = a_context()
     proposal = Mutator(model).propose(context)
     assert isinstance(proposal, Proposal)

@@ -69,4 +69,4 @@ def test_standing_instructions_depend_on_the_run_alone():
         "mutator", a_context("A = 1\n", manual=Manual("Be brave."), history=["x"], rng_seed=2)
     )
     assert one == other
-    assert "Be brave." in one
+    assert "Be brave." in "".join(one)
