@@ -46,6 +46,42 @@ class Offspring:
     refusals: tuple[Refusal, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What a turn of breeding goes by, as it stands now.
+
+    Attributes:
+        fitnesses: By commit.
+        sigma: Seed noise of one trial; None until it is known.
+        history: What was tried, newest first, one line each.
+        manual: In force.
+    """
+
+    fitnesses: Mapping[str, Fitness]
+    sigma: float | None
+    history: Sequence[str]
+    manual: Manual
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Who there is, and who of them may breed.
+
+    Attributes:
+        variants: Every one, by commit.
+        survivors: Those that breed, best first, by breeding value.
+        lineage: Of all.
+        seen: Canonical hashes of every genome.
+        known: What the field was drawn up from.
+    """
+
+    variants: Mapping[str, Variant]
+    survivors: Sequence[tuple[str, Fitness]]
+    lineage: Lineage
+    seen: frozenset[str]
+    known: Knowledge
+
+
 class Breeder:
     """Makes offspring of a run's variants.
 
@@ -80,45 +116,72 @@ class Breeder:
         self._keeps_rules: dict[tuple[str, str], bool] = {}
         self._read_genome = functools.lru_cache(KEPT_GENOMES)(branches.genome)
 
-    def breed(
-        self,
-        *,
-        fitnesses: Mapping[str, Fitness],
-        sigma: float | None,
-        history: Sequence[str],
-        rng: Generator,
-        manual: Manual,
-    ) -> Offspring | tuple[Refusal, ...]:
-        """Select, vary, commit: one new variant, or the reasons why there is none."""
-        variants = {v.sha: v for v in self._store.variants()}
-        lineage = Lineage(list(variants.values()))
-        field = self._survivors(variants, fitnesses, sigma, manual)
-        seen = self._store.genome_hashes()
+    def breed(self, known: Knowledge, rng: Generator) -> Offspring | tuple[Refusal, ...]:
+        """Select, propose, commit: one new variant, or the reasons why there is none."""
+        field = self.field(known)
         refusals: list[Refusal] = []
         for _ in range(DRAWS):
-            operator = self._operators[self._draw_operator(manual, rng)]
-            shas = self._draw_parents(operator, field, fitnesses, lineage, rng)
+            operator = self._operators[self._draw_operator(known.manual, rng)]
+            shas = self.draw_parents(operator, field, rng)
             if len(shas) < operator.parent_count:
                 refusals.append(Refusal(operator.name, "no two parents with lines of their own"))
                 continue
-            parents = [variants[sha] for sha in shas]
-            base = self._base(parents, lineage)
-            context = Context(
-                parents=tuple(Parent(v, self.genome(v.sha), fitnesses.get(v.sha)) for v in parents),
-                baseline=self.baseline,
-                seen=seen,
-                rng=rng,
-                base=base,
-                manual=manual,
-                sigma=sigma,
-                history=tuple(history),
-                contract=self.contract,
-            )
-            proposal = operator.propose(context)
+            proposal = operator.propose(self.context(field, shas, rng))
             if isinstance(proposal, Proposal):
-                return Offspring(self._commit(proposal, variants, manual), tuple(refusals))
+                variant = self._commit(proposal, field.variants, known.manual)
+                return Offspring(variant, tuple(refusals))
             refusals.append(proposal)
         return tuple(refusals)
+
+    def field(self, known: Knowledge) -> Field:
+        """Who may breed now."""
+        variants = {v.sha: v for v in self._store.variants()}
+        return Field(
+            variants=variants,
+            survivors=self._survivors(variants, known.fitnesses, known.sigma, known.manual),
+            lineage=Lineage(list(variants.values())),
+            seen=self._store.genome_hashes(),
+            known=known,
+        )
+
+    def context(self, field: Field, shas: Sequence[str], rng: Generator) -> Context:
+        """What an operator is shown of the parents ``shas``; it needs neither store nor git."""
+        known = field.known
+        parents = [field.variants[sha] for sha in shas]
+        return Context(
+            parents=tuple(
+                Parent(v, self.genome(v.sha), known.fitnesses.get(v.sha)) for v in parents
+            ),
+            baseline=self.baseline,
+            seen=field.seen,
+            rng=rng,
+            base=self._base(parents, field.lineage),
+            manual=known.manual,
+            sigma=known.sigma,
+            history=tuple(known.history),
+            contract=self.contract,
+        )
+
+    def commit(self, proposal: Proposal, manual: Manual) -> Variant | Refusal:
+        """Take in a proposal that was made a while ago, if it is still one."""
+        variants = {v.sha: v for v in self._store.variants()}
+        problem = self._problem(proposal, variants, manual)
+        if problem is not None:
+            return Refusal(proposal.operator, problem, proposal.calls)
+        return self._commit(proposal, variants, manual)
+
+    def _problem(
+        self, proposal: Proposal, variants: Mapping[str, Variant], manual: Manual
+    ) -> str | None:
+        """What has happened since a proposal was made that forbids it; None if nothing has."""
+        genome_hash = canonical_hash(proposal.genome)
+        twin = next((v for v in variants.values() if v.genome_hash == genome_hash), None)
+        if twin is not None:
+            return f"{twin.name} was bred meanwhile and is the same genome"
+        problems = rule_problems(manual, proposal.genome, self.baseline, self.contract)
+        if problems:
+            return f"it breaks the manual that is in force now: {problems[0].message}"
+        return None
 
     def adopt(self, genome: Genome, *, idea: str, parent: Variant, manual: Manual) -> Variant:
         """Take in a hand-written variant as a child of ``parent``; the same genome only once."""
@@ -192,29 +255,26 @@ class Breeder:
             self._keeps_rules[key] = not problems
         return self._keeps_rules[key]
 
-    def _draw_parents(
-        self,
-        operator: Operator,
-        field: Sequence[tuple[str, Fitness]],
-        fitnesses: Mapping[str, Fitness],
-        lineage: Lineage,
-        rng: Generator,
-    ) -> list[str]:
-        """One or two commits, the fitter first; two never lie on one line of descent."""
-        first = tournament(field, self._settings.tournament, count=1, rng=rng)[0]
+    def draw_parents(self, operator: Operator, field: Field, rng: Generator) -> list[str]:
+        """One or two commits, the fitter first; two never lie on one line of descent.
+
+        Fewer than the operator needs if there are none such.
+        """
+        lineage = field.lineage
+        first = tournament(field.survivors, self._settings.tournament, count=1, rng=rng)[0]
         if operator.parent_count == 1:
             return [first]
         kin = {first, *lineage.ancestors(first)}
         others = [
-            (sha, _brought(first, sha, fitnesses, lineage))
-            for sha, _ in field
+            (sha, _brought(first, sha, field.known.fitnesses, lineage))
+            for sha, _ in field.survivors
             if sha not in kin and first not in lineage.ancestors(sha)
         ]
         if not others:
             return [first]
         second = tournament(others, self._settings.tournament, count=1, rng=rng)[0]
-        known = dict(field)
-        return sorted((first, second), key=lambda sha: known[sha], reverse=True)
+        values = dict(field.survivors)
+        return sorted((first, second), key=lambda sha: values[sha], reverse=True)
 
     def _base(self, parents: Sequence[Variant], lineage: Lineage) -> Genome | None:
         """The last common ancestor of two parents."""

@@ -12,11 +12,17 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from evolution.agent_settings import AgentSettings
 from evolution.task_settings import TaskSettings
 from population.errors import EvolveError, did_you_mean
 
 #: Shares of a budget at which a reading is taken; see `Site.snapshots`.
 SNAPSHOTS = (0.1, 0.25, 0.5)
+
+#: Operators that only unite what is there.
+UNITING = ("merge", "crossover")
+#: Operators that ask a language model: they count only while ``[agents]`` names one.
+MODEL_OPERATORS = ("mutator", "crossover", "minimizer")
 
 _Share = Annotated[float, Field(ge=0.0, le=1.0)]
 _Weight = Annotated[float, Field(ge=0.0)]
@@ -83,19 +89,17 @@ class OperatorSettings(_Section):
     structure: _Weight = 0.45
     merge: _Weight = 0.20
     literal: _Weight = 0.0
+    mutator: _Weight = 1.0
+    crossover: _Weight = 0.3
+    minimizer: _Weight = 0.1
 
-    @model_validator(mode="after")
-    def _some_mutation(self) -> Self:
-        if not (self.knob or self.structure or self.literal):
-            raise ValueError(
-                "knob, structure and literal are all 0, so that nothing new could arise: "
-                "set at least one of them above 0"
-            )
-        return self
-
-    def weights(self) -> dict[str, float]:
-        """Operators that are on, with their weights."""
-        return {name: weight for name, weight in self.model_dump().items() if weight > 0}
+    def weights(self, *, has_agents: bool = False) -> dict[str, float]:
+        """Operators that are on, with their weights; those of a language model if there is one."""
+        return {
+            name: weight
+            for name, weight in self.model_dump().items()
+            if weight > 0 and (has_agents or name not in MODEL_OPERATORS)
+        }
 
 
 class StoppingSettings(_Section):
@@ -176,6 +180,7 @@ class EvolutionConfig(_Section):
     baseline: BaselineSettings = BaselineSettings()
     population: PopulationSettings = PopulationSettings()
     operators: OperatorSettings = OperatorSettings()
+    agents: AgentSettings = AgentSettings()
     stopping: StoppingSettings = StoppingSettings()
     verdict: VerdictSettings = VerdictSettings()
     sandbox: SandboxSettings = SandboxSettings()
@@ -191,6 +196,17 @@ class EvolutionConfig(_Section):
         if not isinstance(task, Mapping) or not task.get("files"):
             return settings
         return _laid_over(settings, _SCRIPT_DEFAULTS)
+
+    @model_validator(mode="after")
+    def _something_new_can_arise(self) -> Self:
+        weights = self.operator_weights()
+        if any(name not in UNITING for name in weights):
+            return self
+        raise ValueError(
+            "operators: knob, structure and literal are all 0, and no language model is asked for "
+            "a mutation, so that nothing new could arise: set at least one of them above 0, or "
+            "[agents] kind"
+        )
 
     @model_validator(mode="after")
     def _fits_the_task(self) -> Self:
@@ -271,6 +287,10 @@ class EvolutionConfig(_Section):
             return cls.model_validate(merged)
         except ValidationError as error:
             raise ConfigError(_explain(error, source)) from None
+
+    def operator_weights(self) -> dict[str, float]:
+        """How often each operator is asked, relative to the others; those at 0 are left out."""
+        return self.operators.weights(has_agents=self.agents.is_on)
 
     def worker_count(self, gpu_count: int = 0) -> int:
         """Trainings at once on this machine."""

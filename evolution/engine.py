@@ -16,7 +16,7 @@ import numpy as np
 from agents import Operator
 from evolution.accounts import Accounts
 from evolution.belief import believe
-from evolution.breeding import Breeder, Offspring
+from evolution.breeding import Breeder, Knowledge, Offspring
 from evolution.confirmation import Confirmation, trial_seed
 from evolution.executors.protocol import Event, Executor, Finished, SnapshotTaken, Started
 from evolution.jobs import Jobs
@@ -112,7 +112,7 @@ class Engine:
             store=store,
             branches=workspace.branches,
             operators=operators,
-            weights=config.operators.weights(),
+            weights=config.operator_weights(),
             settings=config.population,
             clock=clock,
             contract=workspace.task.contract,
@@ -124,7 +124,7 @@ class Engine:
                 metric=store.metric(),
                 budget=self._budget,
                 baseline=workspace.baseline,
-                weights=config.operators.weights(),
+                weights=config.operator_weights(),
                 contract=workspace.task.contract,
             ),
             clock=clock,
@@ -217,13 +217,7 @@ class Engine:
             trial = self._queue(promising, Purpose.REPLICATE)
             self._decided("replicate", {"variant": promising.sha, "trial": trial.id})
             return trial
-        bred = self._breeder.breed(
-            fitnesses=self._store.fitnesses(),
-            sigma=self._belief().sigma,
-            history=self._story.history(),
-            rng=self._rng,
-            manual=self._manual(),
-        )
+        bred = self._breeder.breed(self._known(), self._rng)
         if not isinstance(bred, Offspring):
             # While something trains, its result may yet give the operators new ground.
             self._barren_turns += not self._store.trials(status=TrialStatus.RUNNING)
@@ -234,6 +228,15 @@ class Engine:
         self._decided("offspring", {"variant": bred.variant.sha, "trial": trial.id})
         self._story.born(bred.variant)
         return trial
+
+    def _known(self) -> Knowledge:
+        """What breeding goes by now."""
+        return Knowledge(
+            fitnesses=self._store.fitnesses(),
+            sigma=self._belief().sigma,
+            history=self._story.history(),
+            manual=self._manual(),
+        )
 
     def _contender(self) -> Variant | None:
         """A promising, undecided variant that deserves a further run; never one that runs."""

@@ -322,7 +322,7 @@ def check_language_model(
     source = project_file(project, "prepare.py")
     ruler = Ruler.load(source)
     budget = _budget(config, ruler, profile, manual)
-    circumstances = Circumstances(Metric(), budget, genome, config.operators.weights())
+    circumstances = Circumstances(Metric(), budget, genome, config.operator_weights())
     check_manual(manual, circumstances, source=str(manual_path))
     seeds = _first_seeds(project, config, profile, genome, manual, report)
     return _Checked(profile, ruler, source, budget, genome, manual, seeds)
@@ -351,7 +351,7 @@ def begin_script(
     path = (project or folder) / "program.md"
     manual = read_manual(path) if path.is_file() else Manual.parse(script_manual(task.metric))
     check_genome(genome, str(folder / genome.entry), task.contract, manual=manual)
-    weights = config.operators.weights()
+    weights = config.operator_weights()
     circumstances = Circumstances(task.metric, task.budget, genome, weights, task.contract)
     check_manual(manual, circumstances, source=str(path))
     if config.population.seeds != DEFAULT_FOLDER and config.population.seeds:

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolution.config import ConfigError, EvolutionConfig
+from evolution.agent_settings import AgentSettings
+from evolution.config import MODEL_OPERATORS, ConfigError, EvolutionConfig
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,6 +34,14 @@ def test_the_shipped_settings_name_every_key():
         ({"verdict": {"depths": [2.0]}}, "depths", "begin with 1.0"),
         ({"stopping": {"fraction": 0.3}}, "stopping.fraction", "0.1, 0.25 or 0.5"),
         ({"limits": 3}, "limits", "Mend the setting"),
+        ({"agents": {"kind": "claude"}}, "limit_usd", "how many dollars"),
+        ({"agents": {"kind": "robot"}}, "agents.kind", "claude"),
+        ({"agents": {"kind": "command", "limit_usd": 1.0}}, "command", "set both"),
+        (
+            {"agents": {"kind": "claude", "limit_usd": 1.0, "headers": {"X-Api-Key": "k"}}},
+            "X-Api-Key",
+            "put the key into the environment",
+        ),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_to_do(settings, found, next_step):
@@ -92,3 +101,24 @@ def test_frozen_settings_read_back_the_same(trials, seed, depths, data):
         }
     )
     assert EvolutionConfig.from_mapping(tomllib.loads(config.as_toml())) == config
+
+
+def test_operators_that_ask_a_model_count_only_where_there_is_one():
+    off = EvolutionConfig()
+    on = EvolutionConfig.from_mapping({"agents": {"kind": "claude", "limit_usd": 1.0}})
+    assert set(on.operator_weights()) - set(off.operator_weights()) == set(MODEL_OPERATORS)
+
+
+def test_a_model_may_be_the_only_one_that_makes_something_new():
+    alone = {"knob": 0.0, "structure": 0.0, "merge": 0.0}
+    agents = {"kind": "claude", "limit_usd": 1.0}
+    config = EvolutionConfig.from_mapping({"operators": alone, "agents": agents})
+    assert set(config.operator_weights()) == set(MODEL_OPERATORS)
+    with pytest.raises(ConfigError, match="nothing new could arise"):
+        EvolutionConfig.from_mapping({"operators": alone})
+
+
+def test_a_role_has_its_own_model_or_the_one_of_its_kind():
+    agents = AgentSettings(model="large", small_model="small", roles={"critic": "other"})
+    roles = ("mutator", "repairer", "critic")
+    assert [agents.model_of(role) for role in roles] == ["large", "small", "other"]

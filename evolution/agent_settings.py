@@ -1,0 +1,103 @@
+"""AgentSettings: the section `[agents]`, which lets language models propose beside the built-ins.
+
+Owns types, ranges and the words of a refusal; `models` makes a model of it. A key has no setting:
+it comes from the environment, and is never kept.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+#: What each kind is, for people.
+KINDS = ("off", "claude", "openai", "command")
+#: Roles that the small model plays unless ``roles`` says otherwise.
+SMALL_ROLES = frozenset({"repairer", "minimizer", "librarian"})
+
+
+class AgentSettings(BaseModel):
+    """Who the language model is, what it may cost, and how it is asked.
+
+    Attributes:
+        kind: ``off``, or what answers: Anthropic's Messages API, an OpenAI-compatible server, a
+            coding agent's command line.
+        model: For ideas and criticism; "" for the kind's own default.
+        small_model: For repairs, deletions and summaries; "" for the kind's own default.
+        roles: A model for each role that shall have another, e.g. ``{crossover = "…"}``.
+        limit_usd: Hard limit on dollars, all sittings together.
+        in_flight: Proposals that are made or wait at once; 0 is one for each worker.
+        effort: How much a model that thinks shall think.
+        two_step: Ideas first, ranked, and code for the best one after.
+        tool_calls: Looks a model may take (files, lineage, lint, smoke run) before it answers.
+        context_tokens: Room for what the run knows, beside the genome.
+        max_output_tokens: Where a reply is cut off.
+        timeout_seconds: Of one call.
+        repair: One attempt at each variant whose genome crashed.
+        critic: A reading of the champion's edits after each verdict.
+        lessons_every: Finished trials between two distillations of lessons; 0 for none.
+        provider: Who serves Claude: Anthropic, or a cloud with its own credentials.
+        base_url: Of the server; "" for the environment's or the provider's own.
+        headers: Further HTTP headers; not for keys.
+        command: The coding agent's command line, as words; of kind ``command``.
+        prices: File that replaces the shipped table of prices; "" for none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    kind: Literal["off", "claude", "openai", "command"] = "off"
+    model: str = ""
+    small_model: str = ""
+    roles: Mapping[str, str] = Field(default_factory=dict)
+    limit_usd: Annotated[float, Field(ge=0.0, le=1e6)] = 0.0
+    in_flight: Annotated[int, Field(ge=0, le=64)] = 0
+    effort: Literal["low", "medium", "high"] = "medium"
+    two_step: bool = False
+    tool_calls: Annotated[int, Field(ge=0, le=32)] = 4
+    context_tokens: Annotated[int, Field(ge=500, le=500_000)] = 12_000
+    max_output_tokens: Annotated[int, Field(ge=256, le=128_000)] = 16_000
+    timeout_seconds: Annotated[float, Field(gt=0.0, le=3600.0)] = 300.0
+    repair: bool = True
+    critic: bool = True
+    lessons_every: Annotated[int, Field(ge=0)] = 12
+    provider: Literal["anthropic", "bedrock", "vertex"] = "anthropic"
+    base_url: str = ""
+    headers: Mapping[str, str] = Field(default_factory=dict)
+    command: tuple[str, ...] = Field(default=(), strict=False)
+    prices: str = ""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if not self.is_on:
+            return self
+        if self.limit_usd <= 0:
+            raise ValueError(
+                f"kind is {self.kind!r}, but limit_usd is 0, so that no call may be made: say how "
+                "many dollars the run may spend, e.g. limit_usd = 10.0"
+            )
+        if (self.kind == "command") != bool(self.command):
+            raise ValueError("command and kind = 'command' belong together: set both, or neither")
+        secret = next((name for name in self.headers if _is_secret(name)), None)
+        if secret is not None:
+            raise ValueError(
+                f"headers has {secret!r}, which carries a key, and settings are kept beside the "
+                "run: leave it out and put the key into the environment"
+            )
+        return self
+
+    @property
+    def is_on(self) -> bool:
+        """True if a language model may be asked at all."""
+        return self.kind != "off"
+
+    def model_of(self, role: str, default: str = "", small_default: str = "") -> str:
+        """Which model plays ``role``."""
+        if role in self.roles:
+            return self.roles[role]
+        if role in SMALL_ROLES:
+            return self.small_model or small_default
+        return self.model or default
+
+
+def _is_secret(header: str) -> bool:
+    words = ("authorization", "key", "token", "secret", "cookie")
+    return any(word in header.lower() for word in words)
