@@ -52,7 +52,7 @@ setup(
     install_requires=[
         "torch>=2.6",
         "deap>=1.4",
-        "anthropic>=1.0",
+        "anthropic>=2.12",  # middleware decides what is sent again
         "sqlalchemy>=2.0",
         "gitpython>=3.1.43",
         "seaborn>=0.13",

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from agents.builtin import KnobEdit, StructureEdit
+    from agents.claude import Claude, ClaudeError
     from agents.crossover import Crossover, ModelCrossover
     from agents.literals import LiteralEdit, is_off_limits
+    from agents.messages_api import ClaudeSettings
     from agents.model import (
         CallFailure,
         Message,
@@ -29,8 +31,10 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "builtin": "KnobEdit StructureEdit",
+    "claude": "Claude ClaudeError",
     "crossover": "Crossover ModelCrossover",
     "literals": "LiteralEdit is_off_limits",
+    "messages_api": "ClaudeSettings",
     "model": "CallFailure Message Model ModelError Prompt Reply Tool ToolResult ToolUse Usage",
     "mutator": "Mutator",
     "operator": "Context Operator Parent Proposal Refusal",
@@ -40,6 +44,9 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.s
 
 __all__ = [
     "CallFailure",
+    "Claude",
+    "ClaudeError",
+    "ClaudeSettings",
     "Context",
     "Crossover",
     "KnobEdit",

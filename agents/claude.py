@@ -1,0 +1,225 @@
+"""Claude: the door to Anthropic's models, by its SDK. A prompt goes out once; a reply comes back.
+
+The SDK repeats what the provider has not billed: 429, 529 and other failures of the server, and
+connections that were never made. A request that may have been billed is never sent a second time:
+``agents.claude_failures`` sees to it.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import anthropic
+import httpx2
+
+from agents.claude_failures import Failures, kind_of_type
+from agents.messages_api import Assembly, ClaudeSettings, Thinking, reply_of, request_of
+from agents.model import CallFailure, ModelError, Prompt, Reply
+from population import EvolveError, one_line
+from population.errors import did_you_mean
+
+KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
+
+_SECRETS = (*KEYS, "AWS_BEARER_TOKEN_BEDROCK", "ANTHROPIC_AWS_API_KEY", "AWS_SECRET_ACCESS_KEY")
+_KEY_HEADERS = ("authorization", "x-api-key", "api-key", "proxy-authorization")
+_PLATFORMS = ("anthropic", "bedrock", "vertex")
+
+_Client = anthropic.Anthropic | anthropic.AnthropicBedrockMantle | anthropic.AnthropicVertex
+_Foreign = (anthropic.AnthropicError, httpx2.HTTPError, httpx2.StreamError)
+
+
+class ClaudeError(EvolveError):
+    """A model of Anthropic's cannot be asked with these settings, here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Prompts that were handed in together: the provider's name for them, and how many."""
+
+    id: str
+    size: int
+
+
+class Claude:
+    """A model of Anthropic's, on its own platform or another's. Safe for several threads.
+
+    Args:
+        settings: See there.
+        environ: Where the key is.
+        clock: Seconds, from any origin.
+
+    Raises:
+        ClaudeError: No key is there, or the platform is unknown or not installed.
+    """
+
+    def __init__(
+        self,
+        settings: ClaudeSettings | None = None,
+        *,
+        environ: Mapping[str, str] = os.environ,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings or ClaudeSettings()
+        secrets = [environ[name] for name in _SECRETS if name in environ]
+        self._failures = Failures(self._settings.model, secrets, self._settings.patience_seconds)
+        self._client = _client(self._settings, environ, self._failures.once)
+        self._clock = clock
+
+    @property
+    def name(self) -> str:
+        """The model, as its platform names it."""
+        return self._settings.model
+
+    def close(self) -> None:
+        """End the connections; the model is of no more use."""
+        self._client.close()
+
+    def reply(self, prompt: Prompt) -> Reply:
+        """Answer ``prompt``, streamed.
+
+        Raises:
+            ModelError: No whole reply came; never asked again if it may have been billed.
+        """
+        request = request_of(prompt, self._settings)
+        assembly = Assembly()
+        try:
+            return self._streamed(request, assembly)
+        except (*_Foreign, ValueError) as error:
+            raise self._failures.of(error, assembly) from error
+
+    def batch(self, prompts: Sequence[Prompt]) -> Batch:
+        """Hand ``prompts`` in together, for less money and when there is time.
+
+        Raises:
+            ModelError: They were not taken in.
+        """
+        requests: Any = [
+            {"custom_id": f"prompt-{number}", "params": request_of(prompt, self._settings)}
+            for number, prompt in enumerate(prompts)
+        ]
+        try:
+            return Batch(self._batches().create(requests=requests).id, len(prompts))
+        except _Foreign as error:
+            raise self._failures.of(error) from error
+
+    def collect(self, batch: Batch) -> list[Reply | ModelError] | None:
+        """What a batch gave, in the order of its prompts; None while it is under way.
+
+        Raises:
+            ModelError: The provider did not say; nothing is lost, ask again.
+        """
+        batches = self._batches()
+        try:
+            if batches.retrieve(batch.id).processing_status != "ended":
+                return None
+            found = {
+                line.custom_id: self._result(line.result.to_dict())
+                for line in batches.results(batch.id)
+            }
+        except (*_Foreign, ValueError) as error:
+            raise self._failures.of(error) from error
+        lost = self._failures.named(CallFailure.MALFORMED, f"batch {batch.id} has no result for it")
+        return [found.get(f"prompt-{number}", lost) for number in range(batch.size)]
+
+    def _streamed(self, request: dict[str, Any], assembly: Assembly) -> Reply:
+        """Send ``request`` and put its events together."""
+        deadline = self._clock() + self._settings.reply_seconds
+        messages = self._client.messages.with_streaming_response
+        with messages.create(**request, stream=True) as response:
+            for event in anthropic.Stream.raw_events(response.http_response):
+                if self._clock() > deadline:
+                    waited = f"it was not whole after {self._settings.reply_seconds:g} s"
+                    raise self._failures.named(CallFailure.TIMED_OUT, waited, assembly)
+                if event.event == "error":
+                    raise self._failures.of_event(event.data, assembly)
+                if event.data:
+                    assembly.take(event.data)
+            if not assembly.is_whole:
+                kind = CallFailure.CUT_OFF if assembly.has_begun else CallFailure.MALFORMED
+                raise self._failures.named(kind, "the stream ended before the reply", assembly)
+            return assembly.reply(response.headers.get("request-id", ""))
+
+    def _batches(self) -> anthropic.resources.messages.Batches:
+        if not isinstance(self._client, anthropic.Anthropic):
+            lack = f"{self._settings.platform} has no Message Batches"
+            raise self._failures.named(CallFailure.BAD_REQUEST, lack)
+        return self._client.messages.batches
+
+    def _result(self, result: dict[str, Any]) -> Reply | ModelError:
+        """What became of one prompt of a batch."""
+        if result["type"] == "succeeded":
+            message = result["message"]
+            try:
+                return reply_of(message, message.get("id", ""), {})
+            except ValueError as error:
+                return self._failures.named(CallFailure.MALFORMED, str(error))
+        if result["type"] == "errored":
+            why = result["error"]["error"]
+            return self._failures.named(kind_of_type(why["type"]), why["message"])
+        return self._failures.named(CallFailure.SERVER, f"the prompt is {result['type']}, unbilled")
+
+
+def missing_key(settings: ClaudeSettings, environ: Mapping[str, str]) -> str | None:
+    """What is missing of the key that ``settings`` need; None if nothing is, or nobody can tell."""
+    if settings.platform != "anthropic" or any(environ.get(name) for name in KEYS):
+        return None
+    return (
+        f"The model {settings.model} needs a key, but neither {KEYS[0]} nor {KEYS[1]} is set. "
+        f"Put the key into the environment: export {KEYS[0]}=…"
+    )
+
+
+def _client(
+    settings: ClaudeSettings, environ: Mapping[str, str], once: anthropic.MiddlewareInput
+) -> _Client:
+    """The SDK's client for a platform.
+
+    Raises:
+        ClaudeError: There is none for these settings.
+    """
+    problem = _settings_problem(settings) or missing_key(settings, environ)
+    if problem:
+        raise ClaudeError(problem)
+    common: dict[str, Any] = {
+        "base_url": settings.base_url or None,
+        "default_headers": dict(settings.headers),
+        "max_retries": settings.retries,
+        "middleware": [once],
+        "timeout": httpx2.Timeout(settings.silence_seconds, connect=settings.connect_seconds),
+    }
+    try:
+        if settings.platform == "bedrock":
+            return anthropic.AnthropicBedrockMantle(aws_region=settings.region or None, **common)
+        if settings.platform == "vertex":
+            return anthropic.AnthropicVertex(
+                region=settings.region or anthropic.not_given,
+                project_id=settings.project or anthropic.not_given,
+                **common,
+            )
+        key = environ.get(KEYS[0])  # of two keys the SDK takes one alone
+        return anthropic.Anthropic(
+            api_key=key or None, auth_token=None if key else environ[KEYS[1]], **common
+        )
+    except (anthropic.AnthropicError, ValueError) as error:
+        raise ClaudeError(
+            f"The client for {settings.platform!r} could not be made: {one_line(str(error), 400)} "
+            "Set region and project in the settings, or in the environment."
+        ) from error
+
+
+def _settings_problem(settings: ClaudeSettings) -> str | None:
+    for value, known, what in (
+        (settings.platform, _PLATFORMS, "platform of Anthropic's models"),
+        (settings.thinking, tuple(Thinking), "kind of thinking"),
+    ):
+        if value not in known:
+            return f"There is no {what} {str(value)!r}. {did_you_mean(value, known)}"
+    planted = sorted(name for name in settings.headers if name.lower() in _KEY_HEADERS)
+    if planted:
+        return (
+            f"The header {planted[0]!r} of the settings is a key, and settings are stored with the "
+            f"run. Put it into {KEYS[0]}, or the whole header into ANTHROPIC_CUSTOM_HEADERS."
+        )
+    return None

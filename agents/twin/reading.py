@@ -1,0 +1,136 @@
+"""What the author takes from a request: fenced genomes and diffs, names, and what it may use."""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+from population import MAIN, Genome, GenomeError, Manual, ManualError
+
+_FENCE = re.compile(
+    r"(?:^`(?P<path>[^`\n]+)`:?[ \t]*\n\s*?\n?)?"
+    r"^(?P<marks>`{3,})(?P<kind>[^\n`]*)\n(?P<text>.*?)^(?P=marks)[ \t]*$",
+    re.M | re.S,
+)
+_ROLE = re.compile(r"^# Your role: (?P<name>.+)$", re.M)
+_TRIAL = re.compile(r"\btrials? #?(?P<number>\d+)", re.I)
+_VARIANT = re.compile(r"\bg\d{3,}-\d{3,}\b")
+_SUGGESTION = re.compile(r"^\W*(?P<id>S\d+)\b", re.M)
+_SET = re.compile(r"\bset (?P<name>[A-Z][A-Z0-9_]*) to (?P<value>[-+]?[\d.]+(?:e[-+]?\d+)?)\b")
+
+INNER_TOOLS = ("read_file", "lookup", "lint", "smoke_run")
+
+
+class Reading:
+    """One request, read.
+
+    Attributes:
+        tools: Names of the tools.
+    """
+
+    def __init__(self, request: Mapping[str, Any]) -> None:
+        self._system = "\n\n".join(_texts(request.get("system", [])))
+        turns = [(turn["role"], _texts(turn["content"])) for turn in request["messages"]]
+        self._user = ["\n\n".join(texts) for role, texts in turns if role == "user"]
+        self._turn_count = len(turns)
+        self.tools = frozenset(tool["name"] for tool in request.get("tools", []))
+
+    @property
+    def role(self) -> str:
+        """Who is asked, as the standing instructions call it."""
+        found = _ROLE.search(self._system)
+        return found["name"].strip().lower() if found else ""
+
+    @property
+    def inner_tools(self) -> list[str]:
+        """Tools to look around with; none when the conversation is under way."""
+        return [] if self._turn_count > 1 else [t for t in INNER_TOOLS if t in self.tools]
+
+    @property
+    def wants_less(self) -> bool:
+        """True if the question is for simpler code."""
+        return "minim" in self.role or "simplif" in self._asked[-1_500:].lower()
+
+    @property
+    def wants_repair(self) -> bool:
+        """True if a genome has failed."""
+        return "repair" in self.role
+
+    @cached_property
+    def genomes(self) -> list[Genome]:
+        """Genomes of the first question, in order."""
+        found: list[dict[str, str]] = [{}]
+        for fence in _FENCE.finditer(self._user[0]):
+            path = fence["path"]
+            if path is None or fence["kind"] not in ("python", ""):
+                continue
+            if path in found[-1]:
+                found.append({})
+            found[-1][path] = fence["text"]
+        return [genome for files in found if (genome := _genome(files)) is not None]
+
+    @cached_property
+    def diffs(self) -> list[str]:
+        """Unified diffs of the first question."""
+        return [f["text"] for f in _FENCE.finditer(self._user[0]) if f["kind"] == "diff"]
+
+    @cached_property
+    def manual(self) -> Manual:
+        """The run's manual, if it is shown whole; otherwise one without rules."""
+        for fence in _FENCE.finditer(self._system):
+            if fence["kind"] == "markdown" and fence["text"].startswith("---\n"):
+                try:
+                    return Manual.parse(fence["text"])
+                except ManualError:
+                    continue
+        return Manual()
+
+    @property
+    def settings(self) -> dict[str, float]:
+        """Knobs that the question asks to be set."""
+        return {found["name"]: float(found["value"]) for found in _SET.finditer(self._asked)}
+
+    @property
+    def trials(self) -> list[int]:
+        """Numbers of trials that are spoken of."""
+        found = (int(found["number"]) for text in self._user for found in _TRIAL.finditer(text))
+        return list(dict.fromkeys(found))
+
+    @property
+    def variants(self) -> list[str]:
+        """Names of variants that are spoken of."""
+        return list(dict.fromkeys(name for text in self._user for name in _VARIANT.findall(text)))
+
+    @property
+    def suggestion(self) -> str:
+        """The first suggestion of a person; empty if there is none."""
+        found = _SUGGESTION.search(self._asked)
+        return found["id"] if found else ""
+
+    @cached_property
+    def _asked(self) -> str:
+        """The first question without the code in it."""
+        return _FENCE.sub(lambda f: "" if f["path"] else f["text"], self._user[0])
+
+
+def _texts(content: str | list[Mapping[str, Any]]) -> list[str]:
+    if isinstance(content, str):
+        return [content]
+    return [text for block in content for text in _text(block)]
+
+
+def _text(block: Mapping[str, Any]) -> Iterator[str]:
+    if block["type"] == "text":
+        yield block["text"]
+    elif block["type"] == "tool_result":
+        yield from _texts(block.get("content", ""))
+
+
+def _genome(files: Mapping[str, str]) -> Genome | None:
+    sources = [path for path in files if path.endswith(".py")]
+    if not sources:
+        return None
+    try:
+        return Genome(files, MAIN if MAIN in files else sources[0])
+    except GenomeError:
+        return None
