@@ -32,9 +32,13 @@ class Accounts:
 
     def has_room(self) -> bool:
         """True if one more offspring fits beside those under way."""
+        return self.room() != 0
+
+    def room(self) -> int | None:
+        """How many offspring fit beside those under way; None if they are not counted."""
         screens = self._store.trials(purpose=Purpose.SCREEN)
         under_way = sum(not t.status.is_final for t in screens)
-        return self._limits.room(self.spent(), under_way=under_way) != 0
+        return self._limits.room(self.spent(), under_way=under_way)
 
     def spent(self) -> Spent:
         """All sittings together."""

@@ -26,7 +26,7 @@ class AgentSettings(BaseModel):
         roles: A model for each role that shall have another, e.g. ``{crossover = "…"}``.
         limit_usd: Hard limit on dollars, all sittings together.
         in_flight: Proposals that are made or wait at once; 0 is one for each worker.
-        effort: How much a model that thinks shall think.
+        effort: How much a model that thinks shall think; "" for its own.
         two_step: Ideas first, ranked, and code for the best one after.
         tool_calls: Looks a model may take (files, lineage, lint, smoke run) before it answers.
         context_tokens: Room for what the run knows, beside the genome.
@@ -50,7 +50,7 @@ class AgentSettings(BaseModel):
     roles: Mapping[str, str] = Field(default_factory=dict)
     limit_usd: Annotated[float, Field(ge=0.0, le=1e6)] = 0.0
     in_flight: Annotated[int, Field(ge=0, le=64)] = 0
-    effort: Literal["low", "medium", "high"] = "medium"
+    effort: Literal["", "low", "medium", "high", "xhigh", "max"] = ""
     two_step: bool = False
     tool_calls: Annotated[int, Field(ge=0, le=32)] = 4
     context_tokens: Annotated[int, Field(ge=500, le=500_000)] = 12_000

@@ -118,11 +118,13 @@ class Breeder:
 
     def breed(self, known: Knowledge, rng: Generator) -> Offspring | tuple[Refusal, ...]:
         """Select, propose, commit: one new variant, or the reasons why there is none."""
-        field = self.field(known)
         refusals: list[Refusal] = []
+        if not self._asked_of(known.manual):
+            return ()
+        field = self.field(known)
         for _ in range(DRAWS):
             operator = self._operators[self._draw_operator(known.manual, rng)]
-            shas = self.draw_parents(operator, field, rng)
+            shas = self.draw_parents(operator.parent_count, field, rng)
             if len(shas) < operator.parent_count:
                 refusals.append(Refusal(operator.name, "no two parents with lines of their own"))
                 continue
@@ -208,11 +210,14 @@ class Breeder:
         return self.genome(self._store.run().baseline or "")
 
     def _draw_operator(self, manual: Manual, rng: Generator) -> str:
+        allowed = self._asked_of(manual)
+        total = sum(allowed.values())
+        return str(rng.choice(list(allowed), p=[weight / total for weight in allowed.values()]))
+
+    def _asked_of(self, manual: Manual) -> dict[str, float]:
+        """The operators that may be asked, with their weights."""
         allowed = operator_weights(manual, self._weights)
-        names = [name for name in allowed if name in self._operators]
-        weights = [allowed[name] for name in names]
-        total = sum(weights)
-        return str(rng.choice(names, p=[weight / total for weight in weights]))
+        return {name: weight for name, weight in allowed.items() if name in self._operators}
 
     def _survivors(
         self,
@@ -255,14 +260,14 @@ class Breeder:
             self._keeps_rules[key] = not problems
         return self._keeps_rules[key]
 
-    def draw_parents(self, operator: Operator, field: Field, rng: Generator) -> list[str]:
+    def draw_parents(self, count: int, field: Field, rng: Generator) -> list[str]:
         """One or two commits, the fitter first; two never lie on one line of descent.
 
-        Fewer than the operator needs if there are none such.
+        Fewer than ``count`` if there are none such.
         """
         lineage = field.lineage
         first = tournament(field.survivors, self._settings.tournament, count=1, rng=rng)[0]
-        if operator.parent_count == 1:
+        if count == 1:
             return [first]
         kin = {first, *lineage.ancestors(first)}
         others = [

@@ -17,6 +17,8 @@ from agents import Operator
 from evolution.accounts import Accounts
 from evolution.belief import believe
 from evolution.breeding import Breeder, Knowledge, Offspring
+from evolution.commissions import Commissions, Staff
+from evolution.config import MODEL_OPERATORS
 from evolution.confirmation import Confirmation, trial_seed
 from evolution.executors.protocol import Event, Executor, Finished, SnapshotTaken, Started
 from evolution.jobs import Jobs
@@ -76,7 +78,9 @@ class Engine:
     Args:
         workspace: The open run.
         executor: Trains.
-        operators: Make offspring, by name; those without a weight in the settings stay idle.
+        operators: Make offspring at once, by name; those without a weight in the settings stay
+            idle.
+        staff: Makes offspring by language models, ahead of need; None to ask none.
         measure_baseline: Measures the baseline for the yardstick; only asked for ``cpu`` budgets.
         device_class: Of the executor's slots.
         clock: Seconds since the epoch.
@@ -90,6 +94,7 @@ class Engine:
         operators: Mapping[str, Operator],
         *,
         measure_baseline: Callable[[], Calibration],
+        staff: Staff | None = None,
         device_class: str = "cpu",
         clock: Callable[[], float] = time.time,
         watch: Callable[[Mapping[int, float]], None] | None = None,
@@ -117,6 +122,7 @@ class Engine:
             clock=clock,
             contract=workspace.task.contract,
         )
+        self._commissions = self._made_commissions(staff, record.rng_seed)
         self._manuals = Manuals(
             store,
             workspace.paths.program,
@@ -153,6 +159,20 @@ class Engine:
         self._is_draining = False
         self._must_stop = False
 
+    def _made_commissions(self, staff: Staff | None, rng_seed: int) -> Commissions:
+        weights = self._config.operator_weights()
+        asked = {name: weights[name] for name in MODEL_OPERATORS if name in weights}
+        return Commissions(
+            store=self._store,
+            breeder=self._breeder,
+            staff=staff,
+            weights=asked,
+            share=sum(asked.values()) / sum(weights.values()),
+            story=self._story,
+            rng_seed=rng_seed,
+            clock=self._clock,
+        )
+
     def request_drain(self) -> None:
         """Start nothing more; end when what runs has finished. Safe in a signal handler."""
         self._is_draining = True
@@ -169,6 +189,7 @@ class Engine:
                 self.step()
         finally:
             self._executor.close()
+            self._commissions.close()
             self._requeue_running("the engine ended before it did")
             self._accounts.save()
         return self._end()
@@ -176,15 +197,24 @@ class Engine:
     def step(self) -> None:
         """Give every free worker the trial worth most, then take in what has happened."""
         self._hear_requests()
+        self._commissions.attend(self._known, self._manual(), self._wanted_proposals())
         for _ in range(self._executor.free_slots()):
             trial = self._next_trial()
             if trial is None:
                 break
             self._start(trial)
-        for event in self._executor.poll(POLL_SECONDS):
+        for event in self._news():
             self._take(event)
         if self._watch is not None:
             self._watch(self._executor.progress())
+
+    def _news(self) -> list[Event]:
+        """What the workers report; an engine that waits for proposals alone waits for those."""
+        is_idle = self._executor.free_slots() == self._executor.slot_count
+        if not (is_idle and self._commissions.in_flight):
+            return self._executor.poll(POLL_SECONDS)
+        self._commissions.wait(POLL_SECONDS)
+        return self._executor.poll(0.0)
 
     # --- what to do next -----------------------------------------------------------------------
 
@@ -217,17 +247,43 @@ class Engine:
             trial = self._queue(promising, Purpose.REPLICATE)
             self._decided("replicate", {"variant": promising.sha, "trial": trial.id})
             return trial
-        bred = self._breeder.breed(self._known(), self._rng)
-        if not isinstance(bred, Offspring):
-            # While something trains, its result may yet give the operators new ground.
-            self._barren_turns += not self._store.trials(status=TrialStatus.RUNNING)
-            self._story.no_offspring(bred)
+        variant = self._offspring()
+        if variant is None:
             return None
         self._barren_turns = 0
-        trial = self._queue(bred.variant, Purpose.SCREEN)
-        self._decided("offspring", {"variant": bred.variant.sha, "trial": trial.id})
-        self._story.born(bred.variant)
+        trial = self._queue(variant, Purpose.SCREEN)
+        self._decided("offspring", {"variant": variant.sha, "trial": trial.id})
+        self._story.born(variant)
         return trial
+
+    def _offspring(self) -> Variant | None:
+        """What a language model has proposed, or else what a built-in operator makes at once."""
+        manual = self._manual()
+        proposed = None
+        if self._commissions.goes_first(self._rng):
+            proposed = self._commissions.offspring(manual)
+        if proposed is not None:
+            return proposed
+        bred = self._breeder.breed(self._known(), self._rng)
+        if isinstance(bred, Offspring):
+            return bred.variant
+        proposed = self._commissions.offspring(manual)
+        if proposed is None and bred:
+            self._story.no_offspring(bred)
+        if proposed is None and not self._commissions.is_hopeful(manual):
+            # While something trains, its result may yet give the operators new ground.
+            self._barren_turns += not self._store.trials(status=TrialStatus.RUNNING)
+        return proposed
+
+    def _wanted_proposals(self) -> int:
+        """How many proposals of language models shall be under way or wait, as things stand."""
+        if self._is_draining or self._must_stop or self._reason_to_end() is not None:
+            return 0
+        if len(self._store.trials(status=TrialStatus.QUEUED)) >= self._executor.slot_count:
+            return 0  # the workers have enough to do, and what they find will be worth knowing
+        wanted = self._config.agents.in_flight or self._executor.slot_count
+        room = self._accounts.room()
+        return wanted if room is None else min(wanted, room)
 
     def _known(self) -> Knowledge:
         """What breeding goes by now."""
@@ -276,12 +332,14 @@ class Engine:
 
     def _reason_to_end(self) -> str | None:
         if self._barren_turns >= BARREN_TURNS:
-            return "the operators have nothing new to propose"
+            failure = self._commissions.failure
+            why = f"; the model's last call failed: {failure}" if failure else ""
+            return f"the operators have nothing new to propose{why}"
         return self._accounts.limit_reached()
 
     def _is_over(self) -> bool:
         """True once nothing runs, nothing is left to start, and the champion is judged."""
-        if self._store.trials(status=TrialStatus.RUNNING):
+        if self._store.trials(status=TrialStatus.RUNNING) or self._commissions.in_flight:
             return False
         if self._is_draining:
             return True
@@ -471,6 +529,7 @@ class Engine:
             if variant.sha not in tried:
                 self._queue(variant, Purpose.SCREEN)
         self._decided("begin", {"sitting_began": self._clock()})
+        self._commissions.begin(self._known)
         if any(t.outcome is not None and t.outcome.val_bpb is not None for t in known):
             self._update_fitness(everywhere=True)  # it was killed before it could, perhaps
         self._check_baseline()

@@ -22,6 +22,7 @@ class Pool(Generic[Result]):
     def __init__(self) -> None:
         self._running: dict[int, threading.Thread] = {}
         self._ended: queue.SimpleQueue[tuple[int, Result | BaseException]] = queue.SimpleQueue()
+        self._has_news = threading.Event()
 
     def __len__(self) -> int:
         """Pieces of work whose results were not taken in yet."""
@@ -47,6 +48,7 @@ class Pool(Generic[Result]):
     def finished(self) -> list[tuple[int, Result]]:
         """What has ended since the last call, in the order in which it did."""
         results: list[tuple[int, Result]] = []
+        self._has_news.clear()
         while not self._ended.empty():
             key, result = self._ended.get()
             self._running.pop(key).join()
@@ -54,6 +56,10 @@ class Pool(Generic[Result]):
                 raise result
             results.append((key, result))
         return results
+
+    def wait(self, seconds: float) -> None:
+        """Until something has ended, but no longer than ``seconds``."""
+        self._has_news.wait(seconds)
 
     def close(self, patience_seconds: float) -> list[int]:
         """Wait for what runs, so long at most; the keys of what still does."""
@@ -68,3 +74,4 @@ class Pool(Generic[Result]):
         except BaseException as error:  # noqa: BLE001 - it is raised in the engine's thread
             result = error
         self._ended.put((key, result))
+        self._has_news.set()

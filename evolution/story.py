@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from agents import Refusal
+from agents import CallFailure, Refusal
 from evolution.events import EventLog
 from population import Outcome, Purpose, Store, Trial, Variant, Verdict
 
@@ -24,6 +24,17 @@ class Story:
     def no_offspring(self, refusals: Sequence[Refusal]) -> None:
         """A turn of breeding made nothing."""
         self.tell("no_offspring", reasons=[f"{r.operator}: {r.reason}" for r in refusals])
+
+    def refused(self, commission: int, refusal: Refusal, failure: CallFailure | None) -> None:
+        """A commission came to nothing; ``failure`` is the class of the call that failed."""
+        self.tell(
+            "commission_refused",
+            commission=commission,
+            operator=refusal.operator,
+            reason=refusal.reason,
+            failure=failure.value if failure is not None else None,
+            calls=list(refusal.calls),
+        )
 
     def born(self, variant: Variant) -> None:
         """A variant was made."""

@@ -1,0 +1,313 @@
+"""Commissions: offspring that language models are asked for, ahead of need, beside the engine.
+
+A commission is an operator, its parents and a seed, stored before anything is asked. It is carried
+out in a thread that sees values alone; its proposal becomes a variant in the engine's thread. One
+that was open when an engine died is carried out again, and gets its stored replies for nothing.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+
+from agents import (
+    CallFailure,
+    Context,
+    Model,
+    ModelError,
+    Operator,
+    Prompt,
+    Proposal,
+    Refusal,
+    Reply,
+)
+from evolution.breeding import Breeder, Field, Knowledge
+from evolution.confirmation import trial_seed
+from evolution.manuals import operator_weights
+from evolution.pool import Pool
+from evolution.story import Story
+from population import Commission, CommissionState, Manual, Store, Variant
+
+#: Longest pause after failures in a row, in seconds; the first lasts one.
+LONGEST_PAUSE = 300.0
+#: What an engine that was told to end now waits for replies, in seconds.
+PATIENCE_SECONDS = 2.0
+#: Draws of an operator with parents before a turn commissions nothing.
+DRAWS = 6
+
+_LASTING = (CallFailure.OUT_OF_MONEY, CallFailure.UNAUTHORISED)  # waiting mends neither
+
+
+class Staff(Protocol):
+    """Who carries commissions out. Safe to ask from several threads."""
+
+    def model(self, role: str, commission: int) -> Model:
+        """The model that plays ``role``, each call of which is booked under ``commission``."""
+        ...
+
+    def parent_count(self, name: str) -> int:
+        """Of the operator ``name``."""
+        ...
+
+    def operator(self, name: str, model: Model) -> Operator:
+        """The operator ``name``, asking ``model``."""
+        ...
+
+    def close(self) -> None:
+        """Break off every call that is under way."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a thread hands back.
+
+    Attributes:
+        result: The proposal, or why there is none.
+        failure: Class of the last call that failed; None if the last one gave a reply.
+        retry_after: Seconds after which the provider asks to be tried again; 0 if unsaid.
+    """
+
+    result: Proposal | Refusal
+    failure: CallFailure | None = None
+    retry_after: float = 0.0
+
+
+class Commissions:
+    """The commissions of one sitting. The engine's thread alone calls it.
+
+    Args:
+        store: Of the run.
+        breeder: Selects parents and commits offspring.
+        staff: Carries out; None in a run without a language model.
+        weights: Of the staff's operators.
+        share: Of all offspring, those that the staff shall make, 0 to 1.
+        story: Is told.
+        rng_seed: Of the run: all chance of a commission follows from it and the number.
+        clock: Seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        breeder: Breeder,
+        staff: Staff | None,
+        weights: Mapping[str, float],
+        share: float,
+        story: Story,
+        rng_seed: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._breeder = breeder
+        self._staff = staff
+        self._weights = weights
+        self._share = share
+        self._story = story
+        self._rng_seed = rng_seed
+        self._clock = clock
+        self._pool: Pool[Delivery] = Pool()
+        self._under_way: dict[int, Commission] = {}
+        self._ready: deque[tuple[int, Proposal]] = deque()
+        self._failure: CallFailure | None = None
+        self._failures_in_a_row = 0
+        self._rests_until = 0.0
+
+    @property
+    def in_flight(self) -> int:
+        """How many are being carried out."""
+        return len(self._pool)
+
+    @property
+    def ready(self) -> int:
+        """How many proposals wait for a worker."""
+        return len(self._ready)
+
+    @property
+    def failure(self) -> CallFailure | None:
+        """Class of the last call that failed; None if the last one gave a reply."""
+        return self._failure
+
+    def is_hopeful(self, manual: Manual) -> bool:
+        """True if a proposal may yet come, from what is under way or asked for later."""
+        if self.in_flight or self.ready:
+            return True
+        return bool(self._asked_of(manual)) and self._failure not in _LASTING
+
+    def begin(self, known: Callable[[], Knowledge]) -> None:
+        """Take up what an engine that died has left open."""
+        if self._staff is None:
+            return
+        self._store.abandon_calls(at=self._clock())
+        left = self._store.commissions(state=CommissionState.OPEN)
+        field = self._breeder.field(known()) if left else None
+        for commission in left:
+            assert field is not None
+            self._start(commission, field)
+
+    def attend(self, known: Callable[[], Knowledge], manual: Manual, wanted: int) -> None:
+        """Take in what has been carried out, and commission what is missing of ``wanted``."""
+        for number, delivery in self._pool.finished():
+            self._take(self._under_way.pop(number), delivery)
+        missing = wanted - self.in_flight - self.ready
+        if missing <= 0 or not self._asked_of(manual) or self._clock() < self._rests_until:
+            return
+        field = self._breeder.field(known())
+        # After a failure a single one finds out whether the provider is back.
+        for _ in range(1 if self._failure else missing):
+            self._commission(field)
+
+    def goes_first(self, rng: np.random.Generator) -> bool:
+        """True if a worker that is free now gets a proposal that waits; drawn by weight."""
+        return bool(self._ready) and bool(rng.random() < self._share)
+
+    def offspring(self, manual: Manual) -> Variant | None:
+        """A new variant of the oldest proposal that is still one; None if there is none."""
+        while self._ready:
+            number, proposal = self._ready.popleft()
+            made = self._breeder.commit(proposal, manual)
+            if isinstance(made, Variant):
+                self._close(number, proposal, made)
+                return made
+            born = self._born_before(proposal)
+            if born is None:
+                self._refuse(number, made, None)
+            else:
+                self._close(number, proposal, born)
+        return None
+
+    def wait(self, seconds: float) -> None:
+        """Until something has been carried out, but no longer than ``seconds``."""
+        self._pool.wait(seconds)
+
+    def close(self) -> None:
+        """End now: what is under way stays open, for the next sitting."""
+        if self._pool.close(PATIENCE_SECONDS) and self._staff is not None:
+            self._staff.close()
+            self._pool.close(PATIENCE_SECONDS)
+
+    # --- commissioning -----------------------------------------------------------------------
+
+    def _asked_of(self, manual: Manual) -> dict[str, float]:
+        """The operators that may be asked, with their weights."""
+        return operator_weights(manual, self._weights) if self._staff is not None else {}
+
+    def _commission(self, field: Field) -> None:
+        """Draw an operator and parents, keep the commission, and have it carried out."""
+        number = len(self._store.commissions()) + 1
+        rng_seed = trial_seed(self._rng_seed, f"commission {number}")
+        drawn = self._drawn(field, np.random.default_rng([rng_seed, 0]))
+        if drawn is None:
+            return
+        operator, parents = drawn
+        commission = self._store.open_commission(
+            operator=operator, parents=parents, rng_seed=rng_seed, at=self._clock()
+        )
+        self._start(commission, field)
+
+    def _drawn(
+        self, field: Field, rng: np.random.Generator
+    ) -> tuple[str, tuple[str, ...]] | None:
+        weights = self._asked_of(field.known.manual)
+        names, total = list(weights), sum(weights.values())
+        for _ in range(DRAWS):
+            name = str(rng.choice(names, p=[weights[n] / total for n in names]))
+            assert self._staff is not None
+            parent_count = self._staff.parent_count(name)
+            shas = self._breeder.draw_parents(parent_count, field, rng)
+            if len(shas) == parent_count:
+                return name, tuple(shas)
+        return None
+
+    def _start(self, commission: Commission, field: Field) -> None:
+        rng = np.random.default_rng([commission.rng_seed, 1])
+        context = self._breeder.context(field, commission.parents, rng)
+        assert self._staff is not None
+        self._under_way[commission.id] = commission
+        self._pool.submit(commission.id, partial(carried_out, self._staff, commission, context))
+        self._story.tell(
+            "commission",
+            commission=commission.id,
+            operator=commission.operator,
+            parents=list(commission.parents),
+        )
+
+    # --- taking in ---------------------------------------------------------------------------
+
+    def _take(self, commission: Commission, delivery: Delivery) -> None:
+        self._note(delivery)
+        if isinstance(delivery.result, Proposal):
+            self._ready.append((commission.id, delivery.result))
+        else:
+            self._refuse(commission.id, delivery.result, delivery.failure)
+
+    def _note(self, delivery: Delivery) -> None:
+        """After a failure, pause: longer with each one in a row."""
+        self._failure = delivery.failure
+        if delivery.failure is None:
+            self._failures_in_a_row = 0
+            return
+        pause = min(LONGEST_PAUSE, 2.0**self._failures_in_a_row)
+        if delivery.failure is not CallFailure.RESTING:  # which says itself how long
+            self._failures_in_a_row += 1
+        self._rests_until = self._clock() + max(pause, delivery.retry_after)
+
+    def _close(self, number: int, proposal: Proposal, variant: Variant) -> None:
+        self._store.close_commission(
+            number, CommissionState.BORN, at=self._clock(), variant=variant.sha
+        )
+        for call in proposal.calls:
+            self._store.attribute_call(call, variant=variant.sha)
+
+    def _refuse(self, number: int, refusal: Refusal, failure: CallFailure | None) -> None:
+        self._store.close_commission(
+            number, CommissionState.REFUSED, at=self._clock(), reason=refusal.reason
+        )
+        self._story.refused(number, refusal, failure)
+
+    def _born_before(self, proposal: Proposal) -> Variant | None:
+        """The variant that an engine killed before it could say so made of this very proposal."""
+        return next(
+            (
+                v
+                for v in self._store.variants()
+                if (v.operator, v.parents, v.hypothesis)
+                == (proposal.operator, proposal.parents, proposal.hypothesis)
+            ),
+            None,
+        )
+
+
+def carried_out(staff: Staff, commission: Commission, context: Context) -> Delivery:
+    """Have the staff make an offspring: the work of a thread."""
+    model = _Witness(staff.model(commission.operator, commission.id))
+    result = staff.operator(commission.operator, model).propose(context)
+    error = model.error
+    if error is None:
+        return Delivery(result)
+    return Delivery(result, error.kind, error.retry_after or 0.0)
+
+
+class _Witness:
+    """A model that remembers how its last call failed; None if it did not."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self.error: ModelError | None = None
+
+    @property
+    def name(self) -> str:
+        return self._model.name
+
+    def reply(self, prompt: Prompt) -> Reply:
+        try:
+            reply = self._model.reply(prompt)
+        except ModelError as error:
+            self.error = error
+            raise
+        self.error = None
+        return reply

@@ -1,0 +1,71 @@
+"""The language models of a run, by role: made of its settings once, shared by all threads."""
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+
+from agents import Model
+from agents.breaker import Breaker
+from evolution.agent_settings import AgentSettings
+
+#: What plays the roles of an Anthropic run that names no models of its own.
+LARGE, SMALL = "claude-opus-5-5", "claude-haiku-5-5"
+
+
+class Models:
+    """Makes each model when it is first asked for; behind each stands a circuit breaker.
+
+    Args:
+        settings: Of a kind other than ``off``.
+        clock: Seconds, from any origin.
+        environ: Where the keys are.
+
+    Raises:
+        EvolveError: From ``of``: no key is there, or the settings name no usable model.
+    """
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        *,
+        clock: Callable[[], float],
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._environ = environ
+        self._lock = threading.Lock()
+        self._known: dict[str, Model] = {}
+        self._doors: list[Callable[[], None]] = []
+
+    def of(self, role: str) -> Model:
+        """The model that plays ``role``."""
+        name = self._settings.model_of(role, LARGE, SMALL)
+        with self._lock:
+            if name not in self._known:
+                self._known[name] = Breaker(self._made(name), clock=self._clock)
+            return self._known[name]
+
+    def close(self) -> None:
+        """End every connection; calls that are under way break off."""
+        for close in self._doors:
+            close()
+
+    def _made(self, name: str) -> Model:
+        from agents.claude import Claude
+        from agents.messages_api import ClaudeSettings
+
+        settings = self._settings
+        claude = Claude(
+            ClaudeSettings(
+                model=name,
+                platform=settings.provider,
+                base_url=settings.base_url,
+                headers=settings.headers,
+                effort=settings.effort,
+                reply_seconds=settings.timeout_seconds,
+            ),
+            environ=self._environ,
+        )
+        self._doors.append(claude.close)
+        return claude
