@@ -7,6 +7,7 @@ connections that were never made. A request that may have been billed is never s
 
 import os
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,6 +51,9 @@ class Claude:
         environ: Where the key is.
         clock: Seconds, from any origin.
 
+    Attributes:
+        close: Ends the connections; the model is of no more use. A model that is forgotten does it.
+
     Raises:
         ClaudeError: No key is there, or the platform is unknown or not installed.
     """
@@ -65,16 +69,13 @@ class Claude:
         secrets = [environ[name] for name in _SECRETS if name in environ]
         self._failures = Failures(self._settings.model, secrets, self._settings.patience_seconds)
         self._client = _client(self._settings, environ, self._failures.once)
+        self.close = weakref.finalize(self, self._client.close)
         self._clock = clock
 
     @property
     def name(self) -> str:
         """The model, as its platform names it."""
         return self._settings.model
-
-    def close(self) -> None:
-        """End the connections; the model is of no more use."""
-        self._client.close()
 
     def reply(self, prompt: Prompt) -> Reply:
         """Answer ``prompt``, streamed.
