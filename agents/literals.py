@@ -19,6 +19,7 @@ from agents.knob_moves import Surroundings, moved, turn_weight
 from agents.offspring import offspring_problem
 from agents.operator import Context, Proposal, Refusal
 from population import Genome, KnobValue, Origin, frozen_lines, literal_value, rewritten
+from population.syntax import Unreadable, read_tree
 
 DRAWS = 24
 _SECOND_LITERAL = 0.3  # how often two numbers move at once
@@ -104,9 +105,8 @@ class LiteralEdit:
 
 def literals(text: str) -> list[Literal]:
     """The numbers of a script that training depends on, in order; none if it does not parse."""
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = read_tree(text)
+    if isinstance(tree, Unreadable):
         return []
     found: list[Literal] = []
     counts: Counter[str] = Counter()

@@ -7,12 +7,11 @@ has. Neither is a defence: what a genome does at run time is contained and score
 import ast
 import re
 import sys
-import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from population.syntax import Unreadable, read_tree
+from population.syntax import Unreadable, quiet_parser, read_tree
 from population.untrusted import one_line
 
 RULER = "prepare"
@@ -76,8 +75,7 @@ def file_problems(text: str, genome_modules: Collection[str], contract: Contract
     if isinstance(tree, Unreadable):
         return Checked(None, [Problem(tree.rule, tree.line, tree.message)])
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet_parser():
             compile(text, "genome", "exec", dont_inherit=True)
     except SyntaxError as error:  # e.g. a `return` outside of any function
         return Checked(None, [Problem("parse", error.lineno or 0, f"not Python: {error.msg}")])

@@ -1,12 +1,19 @@
 """Reading Python text without ever failing: a tree, or what is wrong with the text."""
 
 import ast
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 MAX_CHARACTERS = 1_000_000
 # Far beyond any model's source; keeps every walk over a tree clear of the recursion limit.
 MAX_DEPTH = 150
+
+# One counter of CPython's serves all threads that make syntax trees (python/cpython#106905), and
+# so does one list of warning filters.
+_PARSER = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +31,20 @@ class Unreadable:
     message: str
 
 
+@contextmanager
+def quiet_parser() -> Iterator[None]:
+    """Python's parser for one thread; an odd escape in a genome is not our warning."""
+    with _PARSER, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def read_tree(text: str) -> ast.Module | Unreadable:
     """Parse ``text``; total over any text, nul bytes, deep nesting and huge files included."""
     if len(text) > MAX_CHARACTERS:
         return Unreadable("size", 0, f"{len(text)} characters, more than {MAX_CHARACTERS}")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an odd escape in a genome is not our warning
+        with quiet_parser():
             tree = ast.parse(text)
     except SyntaxError as error:
         return Unreadable("parse", error.lineno or 0, f"not Python: {error.msg}")

@@ -1,6 +1,5 @@
 """The author's ideas: changes that real operators make, new each time, as edits of the text."""
 
-import ast
 import difflib
 import re
 import threading
@@ -23,6 +22,7 @@ from population import (
     knobs,
     set_knobs,
 )
+from population.syntax import Unreadable, read_tree
 
 _DRAWS = 12
 _STRUCTURE = 0.3  # how often a change is one of the structure
@@ -199,11 +199,7 @@ def _is_builtin(genome: Genome) -> bool:
 
 
 def _compiles(text: str) -> bool:
-    try:
-        ast.parse(text)
-    except SyntaxError:
-        return False
-    return True
+    return not isinstance(read_tree(text), Unreadable)
 
 
 def _hunks(diff: str) -> Iterator[tuple[str, str]]:
