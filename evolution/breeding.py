@@ -204,6 +204,12 @@ class Breeder:
         """A variant's files; the latest ones are kept in memory."""
         return self._read_genome(sha)
 
+    def trailer(self, sha: str, key: str) -> str | None:
+        """The last fact called ``key`` in the message of a variant's commit; None without one."""
+        lines = reversed(self._branches.message(sha).splitlines())
+        start = f"{key}: "
+        return next((line.removeprefix(start) for line in lines if line.startswith(start)), None)
+
     @functools.cached_property
     def baseline(self) -> Genome:
         """The genome that the run starts from."""

@@ -7,7 +7,7 @@ that was open when an engine died is carried out again, and gets its stored repl
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -31,6 +31,8 @@ from evolution.pool import Pool
 from evolution.story import Story
 from population import Commission, CommissionState, Manual, Store, Variant
 
+#: Key of the trailer that names the commission in the message of a variant's commit.
+TRAILER = "Commission"
 #: Longest pause after failures in a row, in seconds; the first lasts one.
 LONGEST_PAUSE = 300.0
 #: What an engine that was told to end now waits for replies, in seconds.
@@ -147,7 +149,11 @@ class Commissions:
         field = self._breeder.field(known()) if left else None
         for commission in left:
             assert field is not None
-            self._start(commission, field)
+            born = self._born_before(commission, field)
+            if born is None:
+                self._start(commission, field)
+            else:
+                self._close(commission.id, born)
 
     def attend(self, known: Callable[[], Knowledge], manual: Manual, wanted: int) -> None:
         """Take in what has been carried out, and commission what is missing of ``wanted``."""
@@ -169,15 +175,12 @@ class Commissions:
         """A new variant of the oldest proposal that is still one; None if there is none."""
         while self._ready:
             number, proposal = self._ready.popleft()
+            proposal = replace(proposal, trailers={**proposal.trailers, TRAILER: str(number)})
             made = self._breeder.commit(proposal, manual)
             if isinstance(made, Variant):
-                self._close(number, proposal, made)
+                self._close(number, made)
                 return made
-            born = self._born_before(proposal)
-            if born is None:
-                self._refuse(number, made, None)
-            else:
-                self._close(number, proposal, born)
+            self._refuse(number, made, None)
         return None
 
     def wait(self, seconds: float) -> None:
@@ -209,9 +212,7 @@ class Commissions:
         )
         self._start(commission, field)
 
-    def _drawn(
-        self, field: Field, rng: np.random.Generator
-    ) -> tuple[str, tuple[str, ...]] | None:
+    def _drawn(self, field: Field, rng: np.random.Generator) -> tuple[str, tuple[str, ...]] | None:
         weights = self._asked_of(field.known.manual)
         names, total = list(weights), sum(weights.values())
         for _ in range(DRAWS):
@@ -256,27 +257,22 @@ class Commissions:
             self._failures_in_a_row += 1
         self._rests_until = self._clock() + max(pause, delivery.retry_after)
 
-    def _close(self, number: int, proposal: Proposal, variant: Variant) -> None:
-        self._store.close_commission(
-            number, CommissionState.BORN, at=self._clock(), variant=variant.sha
-        )
-        for call in proposal.calls:
-            self._store.attribute_call(call, variant=variant.sha)
+    def _close(self, number: int, variant: Variant) -> None:
+        self._store.close_commission(number, CommissionState.BORN, variant=variant.sha)
 
     def _refuse(self, number: int, refusal: Refusal, failure: CallFailure | None) -> None:
-        self._store.close_commission(
-            number, CommissionState.REFUSED, at=self._clock(), reason=refusal.reason
-        )
+        self._store.close_commission(number, CommissionState.REFUSED, reason=refusal.reason)
         self._story.refused(number, refusal, failure)
 
-    def _born_before(self, proposal: Proposal) -> Variant | None:
-        """The variant that an engine killed before it could say so made of this very proposal."""
+    def _born_before(self, commission: Commission, field: Field) -> Variant | None:
+        """The variant that an engine made of it, killed before it could keep that."""
         return next(
             (
-                v
-                for v in self._store.variants()
-                if (v.operator, v.parents, v.hypothesis)
-                == (proposal.operator, proposal.parents, proposal.hypothesis)
+                variant
+                for variant in field.variants.values()
+                if variant.created_at >= commission.at
+                and (variant.operator, variant.parents) == (commission.operator, commission.parents)
+                and self._breeder.trailer(variant.sha, TRAILER) == str(commission.id)
             ),
             None,
         )

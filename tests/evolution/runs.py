@@ -2,12 +2,14 @@
 
 import itertools
 import random
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from agents import Context, Operator, Proposal, Refusal
+from evolution.commissions import Staff
 from evolution.config import EvolutionConfig
 from evolution.engine import Engine
 from evolution.executors import Job, Performance, ScriptedExecutor
@@ -102,6 +104,8 @@ def an_engine(
     executor: ScriptedExecutor | None = None,
     operators: Mapping[str, Operator] | None = None,
     after_turn: Callable[[Engine, int], None] | None = None,
+    staff: Callable[[Workspace], Staff] | None = None,
+    clock: Callable[[], float] = time.time,
 ) -> Iterator[tuple[Engine, Workspace, ScriptedExecutor]]:
     """An engine on an open run; by default two workers in the world of these tests."""
     executor = executor or ScriptedExecutor(world, slot_count=2)
@@ -117,6 +121,8 @@ def an_engine(
             executor,
             operators or {"knob": Twiddle()},
             measure_baseline=executor.calibrate_baseline,
+            staff=staff(workspace) if staff is not None else None,
+            clock=clock,
             watch=watch,
         )
         yield engine, workspace, executor

@@ -1,0 +1,78 @@
+"""Staff for tests: real operators that ask a model which answers at once, or when it is let."""
+
+import re
+import threading
+
+from agents import Model, ModelCrossover, ModelError, Mutator, Prompt, Reply, Usage
+from agents.model import CallFailure
+from population import Store
+from tests.evolution.runs import EFFECTS
+
+_WAIT_SECONDS = 30.0
+
+
+class Author:
+    """Answers with a block that changes one knob of the genome it is shown; safe for threads.
+
+    ``gate`` holds every answer back until it is set. ``fails`` is asked at each call for the error
+    that it gives, by the call's number from 1.
+    """
+
+    name = "author"
+
+    def __init__(self, *, gate=None, fails=lambda number: None):
+        self.asked: list[Prompt] = []
+        self.most_at_once = 0
+        self._gate, self._fails = gate, fails
+        self._lock = threading.Lock()
+        self._inside = 0
+
+    def reply(self, prompt: Prompt) -> Reply:
+        with self._lock:
+            self.asked.append(prompt)
+            number = len(self.asked)
+            self._inside += 1
+            self.most_at_once = max(self.most_at_once, self._inside)
+        try:
+            if self._gate is not None:
+                self._gate.wait(_WAIT_SECONDS)
+            kind = self._fails(number)
+            if kind is not None:
+                raise ModelError(f"planted: {kind}", kind)
+            return Reply(block(prompt.messages[0].text, number), Usage(1000, 100), model=self.name)
+        finally:
+            with self._lock:
+                self._inside -= 1
+
+
+def block(text: str, number: int) -> str:
+    """One knob of the genome in ``text``, times something."""
+    name = list(EFFECTS)[number % len(EFFECTS)]
+    line = re.search(rf"^{name} = (\S+).*$", text, re.M)
+    changed = float(line[1]) * (2 + number // len(EFFECTS))
+    return (
+        f"HYPOTHESIS: {name} to {changed:g}, idea {number}\n\n<<<<<<< SEARCH\n{line[0]}\n=======\n"
+        f"{name} = {changed}\n>>>>>>> REPLACE\n"
+    )
+
+
+class HouseStaff:
+    """Real operators on one model; with a store, every call is paid from a purse."""
+
+    def __init__(self, model: Model, purse=None):
+        self.closed = False
+        self._model, self._purse = model, purse
+
+    def model(self, role: str, commission: int) -> Model:
+        if self._purse is None:
+            return self._model
+        return self._purse.metered(self._model, commission=commission)
+
+    def parent_count(self, name: str) -> int:
+        return 2 if name == "crossover" else 1
+
+    def operator(self, name: str, model: Model):
+        return {"mutator": Mutator, "crossover": ModelCrossover}[name](model)
+
+    def close(self) -> None:
+        self.closed = True
