@@ -25,7 +25,11 @@ KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
 
 _SECRETS = (*KEYS, "AWS_BEARER_TOKEN_BEDROCK", "ANTHROPIC_AWS_API_KEY", "AWS_SECRET_ACCESS_KEY")
 _KEY_HEADERS = ("authorization", "x-api-key", "api-key", "proxy-authorization")
-_PLATFORMS = ("anthropic", "bedrock", "vertex")
+_ADDRESSES = {
+    "anthropic": "ANTHROPIC_BASE_URL",
+    "bedrock": "ANTHROPIC_BEDROCK_MANTLE_BASE_URL",
+    "vertex": "ANTHROPIC_VERTEX_BASE_URL",
+}
 
 _Client = anthropic.Anthropic | anthropic.AnthropicBedrockMantle | anthropic.AnthropicVertex
 _Foreign = (anthropic.AnthropicError, httpx2.HTTPError, httpx2.StreamError)
@@ -66,8 +70,9 @@ class Claude:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings or ClaudeSettings()
-        secrets = [environ[name] for name in _SECRETS if name in environ]
-        self._failures = Failures(self._settings.model, secrets, self._settings.patience_seconds)
+        self._failures = Failures(
+            self._settings.model, _secrets(environ), self._settings.patience_seconds
+        )
         self._client = _client(self._settings, environ, self._failures.once)
         self.close = weakref.finalize(self, self._client.close)
         self._clock = clock
@@ -172,6 +177,16 @@ def missing_key(settings: ClaudeSettings, environ: Mapping[str, str]) -> str | N
     )
 
 
+def _secrets(environ: Mapping[str, str]) -> list[str]:
+    """What must not be shown, should an answer repeat it."""
+    headers = environ.get("ANTHROPIC_CUSTOM_HEADERS", "").split("\n")
+    values = [header.partition(":")[2].strip() for header in headers]
+    return [
+        *(environ.get(name, "") for name in _SECRETS),
+        *(value.removeprefix("Bearer ") for value in values),
+    ]
+
+
 def _client(
     settings: ClaudeSettings, environ: Mapping[str, str], once: anthropic.MiddlewareInput
 ) -> _Client:
@@ -184,7 +199,7 @@ def _client(
     if problem:
         raise ClaudeError(problem)
     common: dict[str, Any] = {
-        "base_url": settings.base_url or None,
+        "base_url": settings.base_url or environ.get(_ADDRESSES[settings.platform]),
         "default_headers": dict(settings.headers),
         "max_retries": settings.retries,
         "middleware": [once],
@@ -212,7 +227,7 @@ def _client(
 
 def _settings_problem(settings: ClaudeSettings) -> str | None:
     for value, known, what in (
-        (settings.platform, _PLATFORMS, "platform of Anthropic's models"),
+        (settings.platform, tuple(_ADDRESSES), "platform of Anthropic's models"),
         (settings.thinking, tuple(Thinking), "kind of thinking"),
     ):
         if value not in known:

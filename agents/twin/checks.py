@@ -31,7 +31,14 @@ _KEYS = frozenset(
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 _CACHE_POINTS = 4
 # Models whose thinking cannot be turned off take no forced tool use either.
-_THINKS_ALWAYS = re.compile(r"claude-(?:fable|mythos)-|claude-(?:opus|sonnet|haiku)-5-5")
+_THINKS_ALWAYS = re.compile(r"(?:anthropic\.)?claude-(?:(?:fable|mythos)-|(?:opus|sonnet)-5-5)")
+
+
+def thinks(body: Body) -> bool:
+    """True if the reply to a request begins with thinking."""
+    if _THINKS_ALWAYS.match(body["model"]):
+        return True
+    return (body.get("thinking") or {}).get("type") == "adaptive"
 
 
 def request_problem(body: object) -> str | None:

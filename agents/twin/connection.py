@@ -171,17 +171,17 @@ class _Handler(BaseHTTPRequestHandler):
         if answer.reply is None:
             self._event("error", answer.body)
         else:
+            last = len(answer.reply.content) - 1
             for name, data in events(answer.reply, answer.body):
-                self._break(fault, name)
+                if data.get("index", -1) == last and name in ("content_block_stop", "message_delta"):
+                    self._break(fault)
                 is_misshapen = fault.kind is FaultKind.MISSHAPEN and name == "message_start"
                 self._event(name, {**data, "message": {}} if is_misshapen else data)
         self.wfile.write(b"0\r\n\r\n")
         self.wfile.flush()
 
-    def _break(self, fault: Fault, name: str) -> None:
-        """Do wrong what has to go wrong before the event ``name``."""
-        if name != "content_block_stop":  # every other fault strikes in the middle
-            return
+    def _break(self, fault: Fault) -> None:
+        """Do wrong what has to go wrong in the middle of a stream."""
         match fault.kind:
             case FaultKind.CUT_OFF:
                 self._drop()

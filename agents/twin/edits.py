@@ -5,6 +5,7 @@ import re
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from numpy.random import Generator
 
@@ -35,6 +36,15 @@ class Idea:
 
     genome: Genome
     hypothesis: str
+
+
+class Span(NamedTuple):
+    """Lines ``i1`` to ``i2`` of one text became ``j1`` to ``j2`` of another."""
+
+    i1: int
+    i2: int
+    j1: int
+    j2: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,41 +155,48 @@ def replacements(before: Genome, after: Genome) -> list[Replacement]:
     return [
         found
         for path, text in after.files.items()
-        for found in _in_file(path, before.files[path].split("\n"), text.split("\n"))
+        for found in _in_file(path, _lines(before.files[path]), _lines(text))
     ]
+
+
+def _lines(text: str) -> list[str]:
+    return text.removesuffix("\n").split("\n")
 
 
 def _in_file(path: str, old: list[str], new: list[str]) -> Iterator[Replacement]:
     codes = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
-    spans = [(i1, i2, j1, j2) for kind, i1, i2, j1, j2 in codes if kind != "equal"]
-    while True:  # widening one may make it touch the next: then they are one
-        wide = [_unique(old, new, span) for span in spans]
-        merged: list[tuple[int, int, int, int]] = []
-        for i1, i2, j1, j2 in wide:
-            last = merged.pop() if merged and i1 < merged[-1][1] else (i1, i2, j1, j2)
-            merged.append((last[0], max(last[1], i2), last[2], max(last[3], j2)))
-        if len(merged) == len(spans):
-            break
-        spans = merged
-    for i1, i2, j1, j2 in merged:
+    spans = [Span(*ends) for kind, *ends in codes if kind != "equal"]
+    at = 0
+    while at < len(spans):
+        span = spans[at]
+        if _is_fit(old, new, span) or (span.i1, span.i2) == (0, len(old)):
+            at += 1
+            continue
+        at = _widen(spans, at, len(old))
+    for i1, i2, j1, j2 in spans:
         yield Replacement(path, "\n".join(old[i1:i2]), "\n".join(new[j1:j2]))
 
 
-def _unique(
-    old: Sequence[str], new: Sequence[str], span: tuple[int, int, int, int]
-) -> tuple[int, int, int, int]:
-    """``span`` widened by lines around it until it is found once, and neither side is blank."""
-    i1, i2, j1, j2 = span
-    while not (
-        _count(old, old[i1:i2]) == 1 and "".join(old[i1:i2]).strip() and "".join(new[j1:j2]).strip()
-    ):
-        if i1 > 0 and j1 > 0:
-            i1, j1 = i1 - 1, j1 - 1
-        if i2 < len(old) and j2 < len(new):
-            i2, j2 = i2 + 1, j2 + 1
-        if i1 == 0 and i2 == len(old):
-            break
-    return i1, i2, j1, j2
+def _widen(spans: list[Span], at: int, end: int) -> int:
+    """Give span ``at`` a line more on each side, or the change it touches; where it is then."""
+    i1, i2, j1, j2 = spans[at]
+    if i2 < (spans[at + 1].i1 if at + 1 < len(spans) else end):
+        i2, j2 = i2 + 1, j2 + 1
+    elif at + 1 < len(spans):
+        _, i2, _, j2 = spans.pop(at + 1)
+    if i1 > (spans[at - 1].i2 if at else 0):
+        i1, j1 = i1 - 1, j1 - 1
+    elif at:
+        at -= 1
+        i1, _, j1, _ = spans.pop(at)
+    spans[at] = Span(i1, i2, j1, j2)
+    return at
+
+
+def _is_fit(old: Sequence[str], new: Sequence[str], span: Span) -> bool:
+    """True if what is looked for is there once, and neither side is blank."""
+    search, replace = old[span.i1 : span.i2], new[span.j1 : span.j2]
+    return _count(old, search) == 1 and bool("".join(search).strip() and "".join(replace).strip())
 
 
 def _count(lines: Sequence[str], part: Sequence[str]) -> int:

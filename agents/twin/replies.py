@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agents.twin.cache import count_tokens, shown
+from agents.twin.checks import thinks
 from agents.twin.schemas import value_problem
 
 Body = dict[str, Any]  # JSON of the protocol
@@ -112,8 +113,8 @@ def events(reply: Written, whole: Body) -> Iterator[tuple[str, Body]]:
 
 
 def _thinking(request: Body) -> list[Body]:
-    """A block of thinking where it is asked for; what was thought is not shown."""
-    if (request.get("thinking") or {}).get("type") != "adaptive":
+    """A block of thinking, if the model thinks; what was thought is not shown."""
+    if not thinks(request):
         return []
     signature = _signature(request, len(request["messages"]))
     return [{"type": "thinking", "thinking": "", "signature": signature}]

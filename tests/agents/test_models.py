@@ -2,9 +2,42 @@
 
 import pytest
 
-from agents import Message, Model, ModelError, Prompt, Reply, ScriptedModel, Usage
+from agents import (
+    Claude,
+    ClaudeSettings,
+    Message,
+    Model,
+    ModelError,
+    Prompt,
+    Reply,
+    ScriptedModel,
+    Usage,
+)
+from agents.breaker import Breaker
+from agents.twin import Twin
 
-MODELS = {"scripted": lambda: ScriptedModel(["One.", "Two."])}
+
+@pytest.fixture(scope="module")
+def twin():
+    with Twin(lambda _: "One.") as server:
+        yield server
+
+
+def a_claude(twin: Twin) -> Claude:
+    return Claude(ClaudeSettings(base_url=twin.url), environ={"ANTHROPIC_API_KEY": "planted"})
+
+
+MODELS = {
+    "scripted": lambda _twin: ScriptedModel(["One.", "Two."]),
+    "claude": a_claude,
+    "breaker": lambda twin: Breaker(a_claude(twin)),
+}
+
+
+@pytest.fixture(params=MODELS.values(), ids=MODELS)
+def make(request, twin, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    return lambda: request.param(twin)
 
 
 def a_prompt(*messages: Message, system: str = "Be brief.") -> Prompt:
@@ -14,7 +47,6 @@ def a_prompt(*messages: Message, system: str = "Be brief.") -> Prompt:
 QUESTION = Message("user", "Say a word.")
 
 
-@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
 class TestEveryModel:
     def test_it_answers_a_question(self, make):
         model: Model = make()
