@@ -188,10 +188,10 @@ def _accounts(views: Views) -> str:
         f"{spent['device_hours'].sum():.2f} device-hours, "
         f"{spent['cpu_hours'].sum():.2f} CPU-hours, {seconds / 3600:.2f} hours of sittings."
     )
-    calls = views.store.calls()
-    if calls:
-        dollars = sum(call.cost_usd for call in calls)
-        words += f" {len(calls)} calls of a language model cost {dollars:.2f} dollars."
+    models = views.store.spending()
+    if models.roles:
+        calls = sum(role.call_count for role in models.roles)
+        words += f" {calls} calls of a language model cost {models.spent_usd:.2f} dollars."
     return words
 
 

@@ -37,13 +37,19 @@ if TYPE_CHECKING:
     from population.plumbing import BranchesError, GitMissingError
     from population.records import (
         Call,
+        CallResult,
+        CallState,
+        Commission,
+        CommissionState,
         Decision,
         Json,
         LateResult,
         Lease,
         Request,
+        RoleSpending,
         RunRecord,
         RunState,
+        Spending,
     )
     from population.rules import frozen_knobs, frozen_lines, frozen_mistake, rule_problems
     from population.store import (
@@ -92,7 +98,10 @@ _HOMES = {
     "patches": "Patch Series export_patches",
     "paths": "RunNameError RunPaths check_run_name",
     "plumbing": "BranchesError GitMissingError",
-    "records": "Call Decision Json LateResult Lease Request RunRecord RunState",
+    "records": (
+        "Call CallResult CallState Commission CommissionState Decision Json LateResult Lease "
+        "Request RoleSpending RunRecord RunState Spending"
+    ),
     "rules": "frozen_knobs frozen_lines frozen_mistake rule_problems",
     "store": "DiskFullError LockedError SchemaError Store StoreError",
     "summary": "Summary read_summary",
@@ -115,6 +124,10 @@ __all__ = [
     "BudgetKind",
     "Calibration",
     "Call",
+    "CallResult",
+    "CallState",
+    "Commission",
+    "CommissionState",
     "Conditions",
     "Contract",
     "CurvePoint",
@@ -147,6 +160,7 @@ __all__ = [
     "Problem",
     "Purpose",
     "Request",
+    "RoleSpending",
     "Ruling",
     "RunNameError",
     "RunPaths",
@@ -157,6 +171,7 @@ __all__ = [
     "Scoring",
     "Series",
     "Snapshot",
+    "Spending",
     "Store",
     "StoreError",
     "Summary",

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import sqlite3
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,6 +76,12 @@ _ADVICE: Mapping[int, tuple[type[StoreError], str]] = {
 }
 
 
+class _Moment(threading.local):
+    """The session that a thread reads through while it stays at one moment."""
+
+    session: Session | None = None
+
+
 class Database:
     """Transactions on one database, SQLite's or another's.
 
@@ -89,7 +96,9 @@ class Database:
         self._read_only = read_only
         self._engine = _engine(url, read_only=read_only, busy_seconds=busy_seconds)
         self._writing_engine = self._engine.execution_options(begin="BEGIN IMMEDIATE")
-        self._held: Session | None = None
+        self._moment = _Moment()
+        # Threads wait for each other here, in turn: SQLite lets waiting writers starve.
+        self._turn = threading.RLock()
 
     @property
     def read_only(self) -> bool:
@@ -99,9 +108,9 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A consistent view; nothing done in it is kept."""
-        if self._held is not None:
+        if self._moment.session is not None:
             with self.explained():
-                yield self._held
+                yield self._moment.session
             return
         with self.explained(), Session(self._engine, expire_on_commit=False) as session:
             yield session
@@ -111,11 +120,11 @@ class Database:
         """Everything read inside is of one moment, whatever is written meanwhile."""
         with self.reading() as session:
             _revision(session.connection())  # SQLite's view begins with the first thing read
-            self._held = session
+            self._moment.session = session
             try:
                 yield
             finally:
-                self._held = None
+                self._moment.session = None
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
@@ -126,6 +135,7 @@ class Database:
                 "read_only."
             )
         with (
+            self._turn,
             self.explained(),
             Session(self._writing_engine, expire_on_commit=False) as session,
             session.begin(),

@@ -110,6 +110,51 @@ class Decision:
     rng_state: Json
 
 
+class CommissionState(StrEnum):
+    """What came of a commission."""
+
+    OPEN = "open"
+    BORN = "born"  # a variant was made of it
+    REFUSED = "refused"  # nothing could be made of it
+    DONE = "done"  # it was to make no variant, and is finished
+
+
+@dataclass(frozen=True, slots=True)
+class Commission:
+    """Work given to an operator that asks a language model, so that a next sitting can finish it.
+
+    Attributes:
+        id: From 1.
+        operator: Who has it.
+        parents: Commits of the parents, in order; none for work that makes no variant.
+        intent: What it is meant to be; empty if unsaid.
+        rng_seed: All chance of the operator follows from it.
+        at: When it was given, in seconds since the epoch.
+        state: What came of it.
+        variant: Commit of the variant that was made; None if none was.
+        reason: Why nothing was made; empty if something was.
+    """
+
+    id: int
+    operator: str
+    parents: tuple[str, ...]
+    intent: str
+    rng_seed: int
+    at: float
+    state: CommissionState = CommissionState.OPEN
+    variant: str | None = None
+    reason: str = ""
+
+
+class CallState(StrEnum):
+    """Where a call stands."""
+
+    RESERVED = "reserved"  # its worst case is set aside; the provider may be at work
+    SETTLED = "settled"  # the reply is here, and paid
+    FAILED = "failed"  # no reply came
+    ABANDONED = "abandoned"  # the asking process died first: charged at its worst case
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One call of a language model: what was asked, what came back, what it cost.
@@ -117,18 +162,32 @@ class Call:
     Attributes:
         operator: Who asked.
         model: Which model answered.
-        prompt: Everything it was shown.
+        prompt: The last turn of the conversation: what was asked.
         reply: Everything it said; empty if the call failed.
         at: Seconds since the epoch.
         latency_seconds: From request to reply.
         input_tokens: As the provider counts them, cached ones apart.
         output_tokens: Likewise.
         cached_input_tokens: Likewise.
-        cost_usd: Dollars.
+        cost_usd: Dollars; 0 while the call is reserved.
         stop_reason: As the provider names it.
         variant: Commit of the variant it led to; None if none did.
         trial: Trial it belongs to (a repair, an explanation); None if none.
-        details: Further facts, as JSON.
+        details: Further facts, as JSON: ``error`` says in words why a call failed.
+        commission: Number of the commission it is part of; None if of none.
+        ordinal: Its place among the calls of the commission, from 0.
+        state: Where it stands.
+        failure: Class of the failure; None if there was none.
+        reserved_usd: The most it could cost, as reckoned before it was made.
+        cache_write_tokens: Read, and written to the provider's cache.
+        template: Hash of the prompt files that the prompt was made of.
+        request_id: The provider's name for the call.
+        tool_uses: Tools that the reply wants used: ``id``, ``name``, ``arguments`` of each.
+        native: The reply in the provider's own form.
+        system: Standing instructions, block by block; read only when asked for.
+        earlier: Turns of the conversation before ``prompt``; read only when asked for.
+        tools: The tools that were offered, as JSON; read only when asked for.
+        id: Number of the call, from 1; None before it is stored.
     """
 
     operator: str
@@ -145,3 +204,83 @@ class Call:
     variant: str | None = None
     trial: int | None = None
     details: Mapping[str, Json] = field(default_factory=dict)
+    commission: int | None = None
+    ordinal: int | None = None
+    state: CallState = CallState.SETTLED
+    failure: str | None = None
+    reserved_usd: float = 0.0
+    cache_write_tokens: int = 0
+    template: str = ""
+    request_id: str = ""
+    tool_uses: Sequence[Json] = ()
+    native: Json = None
+    system: Sequence[str] = ()
+    earlier: Sequence[str] = ()
+    tools: str = ""
+    id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    """What a call came to; the fields are those of ``Call``."""
+
+    reply: str = ""
+    latency_seconds: float = 0.0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    cost_usd: float = 0.0
+    stop_reason: str = ""
+    request_id: str = ""
+    tool_uses: Sequence[Json] = ()
+    native: Json = None
+    details: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RoleSpending:
+    """What one role of one model has cost.
+
+    Attributes:
+        operator: The role.
+        model: Who was asked.
+        call_count: Calls, whatever became of them.
+        failed_count: Those that gave no reply: failed or abandoned.
+        input_tokens: Read at the full price.
+        cached_input_tokens: Read from the provider's cache.
+        cache_write_tokens: Read and written to it.
+        output_tokens: Written.
+        spent_usd: Dollars charged.
+        reserved_usd: Dollars set aside for calls under way.
+        variant_count: Variants that came of its calls.
+    """
+
+    operator: str
+    model: str
+    call_count: int
+    failed_count: int
+    input_tokens: int
+    cached_input_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    spent_usd: float
+    reserved_usd: float
+    variant_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What the language models of a run have cost so far.
+
+    Attributes:
+        roles: One row for each role and model, the dearest first.
+        variant_count: Variants that came of calls, each counted once.
+        spent_usd: Dollars charged; worst cases of calls that may have been billed included.
+        reserved_usd: Dollars set aside for calls under way.
+    """
+
+    roles: Sequence[RoleSpending] = ()
+    variant_count: int = 0
+    spent_usd: float = 0.0
+    reserved_usd: float = 0.0

@@ -15,6 +15,7 @@ from typing import TypeVar
 from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from sqlalchemy.orm import Session, undefer
 
+from population import ledger
 from population.database import (
     Database,
     DiskFullError,
@@ -30,6 +31,10 @@ from population.fitness import Fitness
 from population.metric import Metric
 from population.records import (
     Call,
+    CallResult,
+    CallState,
+    Commission,
+    CommissionState,
     Decision,
     Json,
     LateResult,
@@ -37,10 +42,12 @@ from population.records import (
     Request,
     RunRecord,
     RunState,
+    Spending,
 )
 from population.tables import (
     CalibrationRow,
     CallRow,
+    CommissionRow,
     DecisionRow,
     FactRow,
     FitnessRow,
@@ -70,7 +77,7 @@ __all__ = ["DiskFullError", "LockedError", "SchemaError", "Store", "StoreError"]
 _SHORTEST_PREFIX = 6
 _METRIC = "metric"
 
-Row = TypeVar("Row", TrialRow, RequestRow, CallRow)
+Row = TypeVar("Row", TrialRow, RequestRow, CallRow, CommissionRow)
 
 
 class Store:
@@ -475,13 +482,119 @@ class Store:
             if not row.is_settled:
                 row.is_settled, row.outcome = True, outcome
 
+    # Language models: what they are asked for, and what it costs
+
+    def open_commission(
+        self,
+        operator: str,
+        *,
+        parents: Sequence[str],
+        rng_seed: int,
+        at: float,
+        intent: str = "",
+    ) -> Commission:
+        """Keep work that is given to an operator, before it asks its model."""
+        commission = Commission(0, operator, tuple(parents), intent, rng_seed, at)
+        columns = columns_from(commission) | {"parents": list(parents)}
+        del columns["id"]
+        with self._database.writing() as session:
+            row = CommissionRow(**columns)
+            session.add(row)
+            session.flush()
+            return row.value()
+
+    def close_commission(
+        self,
+        commission: int,
+        state: CommissionState,
+        *,
+        variant: str | None = None,
+        reason: str = "",
+    ) -> None:
+        """Note what came of an open commission; its calls led to ``variant``, too.
+
+        Raises:
+            StoreError: It is not open, or ``state`` is ``open``.
+        """
+        with self._database.writing() as session:
+            row = _numbered(session, CommissionRow, commission)
+            if row.state != CommissionState.OPEN or state is CommissionState.OPEN:
+                raise StoreError(
+                    f"Commission {commission} is {row.state} and cannot become {state}, but only "
+                    "an open one is closed. Another engine may work on this run: stop one of them."
+                )
+            row.state, row.variant, row.reason = state.value, variant, reason
+            of_it = update(CallRow).where(CallRow.commission == commission)
+            session.execute(of_it.values(variant=variant))
+
+    def commissions(self, state: CommissionState | None = None) -> list[Commission]:
+        """Commissions, oldest first."""
+        query = select(CommissionRow).order_by(CommissionRow.id)
+        if state is not None:
+            query = query.where(CommissionRow.state == state.value)
+        with self._database.reading() as session:
+            return [row.value() for row in session.scalars(query)]
+
     def add_call(self, call: Call) -> int:
         """Keep a call of a language model; returns its number."""
         with self._database.writing() as session:
-            row = CallRow(**columns_from(call))
-            session.add(row)
-            session.flush()
-            return row.id
+            return ledger.add(session, call)
+
+    def reserve_call(self, call: Call, *, limit_usd: float | None) -> int | None:
+        """Set the worst case of a call aside, if there is room for it below ``limit_usd``.
+
+        Asking and setting aside are one transaction that no other can come between: neither a
+        thread nor another process.
+
+        Args:
+            call: What will be asked, with ``reserved_usd``; its place in its commission is given
+                here.
+            limit_usd: The most that all calls of the run may cost; None is no limit.
+
+        Returns:
+            The call's number; None if all that was spent or set aside leaves too little room.
+        """
+        with self._database.writing() as session:
+            return ledger.reserve(session, call, limit_usd)
+
+    def settle_call(self, call_id: int, result: CallResult) -> None:
+        """Take in the reply to a reserved call, and what it cost.
+
+        A call that was thought abandoned is put right.
+
+        Raises:
+            StoreError: It has its result already.
+        """
+        with self._database.writing() as session:
+            ledger.end(_numbered(session, CallRow, call_id), CallState.SETTLED, result)
+
+    def fail_call(self, call_id: int, failure: str, result: CallResult) -> None:
+        """Note that a reserved call gave no reply, why, and what it is charged at.
+
+        Raises:
+            StoreError: It has its result already.
+        """
+        with self._database.writing() as session:
+            row = _numbered(session, CallRow, call_id)
+            ledger.end(row, CallState.FAILED, result, failure=failure)
+
+    def release_call(self, call_id: int) -> None:
+        """Forget a reserved call that was never sent; nothing of it is kept.
+
+        Raises:
+            StoreError: It is not reserved.
+        """
+        with self._database.writing() as session:
+            ledger.release(session, _numbered(session, CallRow, call_id))
+
+    def abandon_calls(self, at: float) -> list[int]:
+        """Charge every reserved call asked before ``at`` at its worst case: its process is gone.
+
+        Returns:
+            Their numbers.
+        """
+        with self._database.writing() as session:
+            return ledger.abandon(session, before=at)
 
     def attribute_call(
         self, call_id: int, *, variant: str | None = None, trial: int | None = None
@@ -492,10 +605,34 @@ class Store:
             row.variant = row.variant if variant is None else variant
             row.trial = row.trial if trial is None else trial
 
-    def calls(self) -> list[Call]:
-        """All calls, oldest first."""
+    def calls(
+        self,
+        *,
+        variant: str | None = None,
+        commission: int | None = None,
+        with_texts: bool = False,
+    ) -> list[Call]:
+        """Calls, oldest first; texts that several share, which are long, only when asked for.
+
+        Args:
+            variant: Only those that led to the variant with this commit.
+            commission: Only those of this commission.
+            with_texts: True to read ``system``, ``earlier`` and ``tools``.
+        """
+        query = select(CallRow).order_by(CallRow.id)
+        if variant is not None:
+            query = query.where(CallRow.variant == variant)
+        if commission is not None:
+            query = query.where(CallRow.commission == commission)
         with self._database.reading() as session:
-            return [row.value() for row in session.scalars(select(CallRow).order_by(CallRow.id))]
+            rows = session.scalars(query).all()
+            texts = ledger.texts_of(session, rows) if with_texts else None
+            return [row.value(texts) for row in rows]
+
+    def spending(self) -> Spending:
+        """What the language models have cost so far, by role and model."""
+        with self._database.reading() as session:
+            return ledger.spending(session)
 
 
 def _numbered(session: Session, kind: type[Row], number: int) -> Row:

@@ -4,6 +4,7 @@ A change here comes with a step in ``migrations/versions``; a test compares the 
 """
 
 import dataclasses
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Text,
+    UniqueConstraint,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -29,7 +31,18 @@ from population.encoding import (
     rungs_from_json,
 )
 from population.fitness import Fitness
-from population.records import Call, Decision, LateResult, Lease, Request, RunRecord, RunState
+from population.records import (
+    Call,
+    CallState,
+    Commission,
+    CommissionState,
+    Decision,
+    LateResult,
+    Lease,
+    Request,
+    RunRecord,
+    RunState,
+)
 from population.trial import (
     Budget,
     BudgetKind,
@@ -384,10 +397,44 @@ class RequestRow(Table):
         return value_of(self, Request)
 
 
+class TextRow(Table):
+    """A text that several calls share, stored once under the hash of what it says."""
+
+    __tablename__ = "texts"
+
+    hash: Mapped[str] = mapped_column(primary_key=True)
+    text: Mapped[str]
+
+
+class CommissionRow(Table):
+    """Work that an operator was given; the columns are the fields of ``Commission``."""
+
+    __tablename__ = "commissions"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    operator: Mapped[str]
+    parents: Mapped[Any] = mapped_column(JSON)
+    intent: Mapped[str]
+    rng_seed: Mapped[int]
+    at: Mapped[float]
+    state: Mapped[str] = mapped_column(index=True)
+    variant: Mapped[str | None] = mapped_column(ForeignKey("variants.sha"), index=True)
+    reason: Mapped[str]
+
+    def value(self) -> Commission:
+        """What the row stands for."""
+        state = CommissionState(self.state)
+        return value_of(self, Commission, parents=tuple(self.parents), state=state)
+
+
 class CallRow(Table):
-    """One call of a language model; the columns are the fields of ``Call``."""
+    """One call of a language model; the columns are the fields of ``Call``.
+
+    ``system`` and ``earlier`` hold hashes of texts, ``tools`` one.
+    """
 
     __tablename__ = "calls"
+    __table_args__ = (UniqueConstraint("commission", "ordinal"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     operator: Mapped[str]
@@ -404,7 +451,33 @@ class CallRow(Table):
     variant: Mapped[str | None] = mapped_column(ForeignKey("variants.sha"), index=True)
     trial: Mapped[int | None] = mapped_column(ForeignKey("trials.id"))
     details: Mapped[Any] = mapped_column(JSON)
+    commission: Mapped[int | None] = mapped_column(ForeignKey("commissions.id"))
+    ordinal: Mapped[int | None]
+    state: Mapped[str] = mapped_column(server_default="settled", index=True)
+    failure: Mapped[str | None]
+    reserved_usd: Mapped[float] = mapped_column(server_default="0")
+    cache_write_tokens: Mapped[int] = mapped_column(server_default="0")
+    template: Mapped[str] = mapped_column(server_default="")
+    request_id: Mapped[str] = mapped_column(server_default="")
+    tool_uses: Mapped[Any] = mapped_column(JSON, server_default="[]")
+    native: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
+    system: Mapped[Any] = mapped_column(JSON, server_default="[]")
+    earlier: Mapped[Any] = mapped_column(JSON, server_default="[]")
+    tools: Mapped[str | None] = mapped_column(ForeignKey("texts.hash"))
 
-    def value(self) -> Call:
-        """What the row stands for."""
-        return value_of(self, Call)
+    @property
+    def text_hashes(self) -> set[str]:
+        """Of every shared text that the call refers to."""
+        return {*self.system, *self.earlier, *([self.tools] if self.tools else [])}
+
+    def value(self, texts: Mapping[str, str] | None = None) -> Call:
+        """What the row stands for; without ``texts`` the shared texts are left out."""
+        known = texts or {}
+        return value_of(
+            self,
+            Call,
+            state=CallState(self.state),
+            system=tuple(known[h] for h in self.system) if texts is not None else (),
+            earlier=tuple(known[h] for h in self.earlier) if texts is not None else (),
+            tools=known.get(self.tools or "", ""),
+        )

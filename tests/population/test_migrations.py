@@ -1,5 +1,6 @@
 """Migrations: the steps lead to the tables, keep every row, and newer schemas are refused."""
 
+import json
 import re
 import shutil
 import sqlite3
@@ -18,7 +19,7 @@ from sqlalchemy import create_engine, insert, inspect
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
-from population import EvolveError, SchemaError, Store, StoreError
+from population import CallState, EvolveError, SchemaError, Store, StoreError
 from population.migrations.steps import HEAD, REVISIONS, upgrade
 from population.tables import Table, TrialRow
 from tests.builders import NOW, a_run, a_variant, an_outcome, conditions
@@ -64,8 +65,8 @@ def test_constraints_and_columns_are_the_same_by_migration_and_by_declaration():
                 "SELECT name, sql FROM sqlite_master WHERE tbl_name <> 'alembic_version'"
             ).all()
         engine.dispose()
-        # The order of clauses does not matter, and the two write it differently.
-        clauses = {name: re.split(r"[,()]", sql or "") for name, sql in rows}
+        # The order of clauses does not matter, nor do quotes, and the two write them differently.
+        clauses = {name: re.split(r"[,()]", (sql or "").replace('"', "")) for name, sql in rows}
         return {name: sorted(" ".join(c.split()) for c in parts) for name, parts in clauses.items()}
 
     assert schema(upgrade) == schema(Table.metadata.create_all)
@@ -120,9 +121,10 @@ def test_every_later_step_keeps_every_row(content, revision):
         for name in there:
             if name in content:
                 columns = {column["name"] for column in inspect(connection).get_columns(name)}
-                content[name] = {k: v if k in columns else None for k, v in content[name].items()}
                 known = {k: v for k, v in content[name].items() if k in columns}
-                connection.execute(insert(Table.metadata.tables[name]).values(known))
+                table = Table.metadata.tables[name]
+                content[name] = {c.name: filled_in(c) for c in table.columns} | known
+                connection.execute(insert(table).values(known))
         before = {name: count(connection, name) for name in there if name in content}
         upgrade(connection)
         assert (
@@ -135,8 +137,38 @@ def test_every_later_step_keeps_every_row(content, revision):
     engine.dispose()
 
 
+def filled_in(column):
+    """What a step gives to the rows of before in a new column."""
+    if column.server_default is None:
+        return None
+    kind, text = column.type.python_type, column.server_default.arg
+    return json.loads(text) if kind in (dict, object) else kind(text)
+
+
 def count(connection, table):
     return connection.exec_driver_sql(f'SELECT count(*) FROM "{table}"').scalar()
+
+
+def test_a_run_of_schema_0002_is_brought_up_to_date_with_its_calls(tmp_path):
+    engine = create_engine(f"sqlite:///{tmp_path / 'run.db'}")
+    run = "'r', 0, 'running', '{}', '', '', NULL, 1"
+    call = "'mutator', 'model-x', 'the prompt', 'the reply', 5.5, 1.5, 100, 20, 80, 0.25"
+    with engine.begin() as connection:
+        upgrade(connection, to="0002")
+        connection.exec_driver_sql(f"INSERT INTO run VALUES (1, {run})")
+        connection.exec_driver_sql(
+            f"INSERT INTO calls VALUES (7, {call}, 'end_turn', NULL, NULL, '{{\"a\": 1}}')"
+        )
+    engine.dispose()
+    with pytest.raises(SchemaError, match=r"schema 0002, but reading needs.*evolve resume"):
+        Store.open(tmp_path / "run.db", read_only=True)
+    with Store.open(tmp_path / "run.db") as store:
+        (kept,) = store.calls(with_texts=True)
+        assert (kept.id, kept.prompt, kept.reply) == (7, "the prompt", "the reply")
+        assert (kept.state, kept.commission, kept.reserved_usd) == (CallState.SETTLED, None, 0.0)
+        assert (kept.system, kept.tools, kept.details) == ((), "", {"a": 1})
+        assert store.spending().spent_usd == 0.25
+        assert store.commissions() == []
 
 
 @pytest.mark.parametrize("read_only", [True, False])

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from population import (
     Calibration,
     Call,
+    CallResult,
+    CallState,
+    CommissionState,
     CurvePoint,
     Direction,
     DiskFullError,
@@ -69,6 +73,11 @@ def running(store):
     queue(store)
     start(store, 1)
     return store
+
+
+def a_call(**changes):
+    defaults = {"operator": "mutator", "model": "model-x", "prompt": "?", "reply": "", "at": NOW}
+    return Call(**(defaults | changes))
 
 
 def queue(store, variant_sha=None, **changes):
@@ -491,6 +500,163 @@ def test_a_call_is_kept_with_its_cost_and_what_it_led_to(store):
     (kept,) = store.calls()
     assert (kept.prompt, kept.cost_usd, kept.cached_input_tokens) == ("prompt", 0.01, 80)
     assert kept.variant == a_variant().sha
+
+
+def test_calls_share_their_standing_texts_which_are_read_only_when_asked_for(store, tmp_path):
+    for ordinal in range(3):
+        store.add_call(
+            a_call(system=("contract", "role"), earlier=("q", "a")[:ordinal], tools="[]")
+        )
+    assert [call.system for call in store.calls()] == [()] * 3
+    last = store.calls(with_texts=True)[-1]
+    assert (last.system, last.earlier, last.tools) == (("contract", "role"), ("q", "a"), "[]")
+    database = sqlite3.connect(tmp_path / "run.db")
+    assert database.execute("SELECT count(*) FROM texts").fetchone() == (5,)
+    database.close()
+
+
+def test_a_call_is_reserved_then_settled_with_its_true_cost(store):
+    number = store.reserve_call(a_call(reserved_usd=0.5), limit_usd=1.0)
+    assert store.calls()[0].state is CallState.RESERVED
+    assert (store.spending().spent_usd, store.spending().reserved_usd) == (0.0, 0.5)
+    use = {"id": "u1", "name": "submit", "arguments": {"x": 1}}
+    store.settle_call(
+        number, CallResult("hello", cost_usd=0.2, output_tokens=7, tool_uses=[use], native=[{}])
+    )
+    (kept,) = store.calls()
+    assert (kept.id, kept.state, kept.reply) == (number, CallState.SETTLED, "hello")
+    assert (kept.tool_uses, kept.native, kept.output_tokens) == ([use], [{}], 7)
+    assert (store.spending().spent_usd, store.spending().reserved_usd) == (0.2, 0.0)
+    with pytest.raises(StoreError, match=r"Call 1 is settled already.*one result"):
+        store.settle_call(number, CallResult("again"))
+    with pytest.raises(StoreError, match="already"):
+        store.fail_call(number, "server", CallResult())
+    with pytest.raises(StoreError, match="already"):
+        store.release_call(number)
+
+
+def test_a_reservation_that_would_pass_the_limit_leaves_nothing_behind(store):
+    assert store.reserve_call(a_call(reserved_usd=0.6), limit_usd=1.0) == 1
+    assert store.reserve_call(a_call(reserved_usd=0.6), limit_usd=1.0) is None
+    assert store.reserve_call(a_call(reserved_usd=math.nan), limit_usd=1.0) is None
+    assert len(store.calls()) == 1
+    assert store.reserve_call(a_call(reserved_usd=0.4), limit_usd=1.0) == 2
+    assert store.reserve_call(a_call(reserved_usd=0.6), limit_usd=None) == 3
+
+
+def test_a_failed_call_keeps_its_class_and_its_charge(store):
+    number = store.reserve_call(a_call(reserved_usd=0.5), limit_usd=1.0)
+    store.fail_call(number, "cut_off", CallResult("half a re", cost_usd=0.5))
+    (kept,) = store.calls()
+    assert (kept.state, kept.failure, kept.reply) == (CallState.FAILED, "cut_off", "half a re")
+    assert store.spending().spent_usd == 0.5
+    assert store.spending().roles[0].failed_count == 1
+
+
+def test_a_released_call_was_never_there(store):
+    number = store.reserve_call(a_call(reserved_usd=0.5), limit_usd=1.0)
+    store.release_call(number)
+    assert store.calls() == []
+    assert store.spending().reserved_usd == 0.0
+
+
+def test_abandoned_calls_are_charged_at_their_worst_case_and_a_late_reply_puts_it_right(store):
+    lost = store.reserve_call(a_call(reserved_usd=0.5, at=NOW), limit_usd=1.0)
+    own = store.reserve_call(a_call(reserved_usd=0.25, at=NOW + 9), limit_usd=1.0)
+    assert store.abandon_calls(NOW + 5) == [lost]
+    assert store.abandon_calls(NOW + 5) == []
+    assert [call.state for call in store.calls()] == [CallState.ABANDONED, CallState.RESERVED]
+    assert (store.spending().spent_usd, store.spending().reserved_usd) == (0.5, 0.25)
+    store.settle_call(lost, CallResult("late", cost_usd=0.1))
+    assert store.calls()[0].failure is None
+    assert store.spending().spent_usd == 0.1
+    store.settle_call(own, CallResult())
+
+
+def test_a_commission_is_kept_until_it_is_closed_and_its_calls_lead_to_the_variant(store):
+    store.add_variant(a_variant())
+    sha = a_variant().sha
+    first = store.open_commission("mutator", parents=[sha], rng_seed=7, at=NOW, intent="speed")
+    second = store.open_commission("librarian", parents=[], rng_seed=2**62, at=NOW + 1)
+    assert (first.id, first.parents, first.intent, first.rng_seed) == (1, (sha,), "speed", 7)
+    calls = [
+        store.reserve_call(a_call(commission=first.id, reserved_usd=0.1), limit_usd=1.0)
+        for _ in range(2)
+    ]
+    assert [call.ordinal for call in store.calls(commission=first.id)] == [0, 1]
+    assert store.commissions(CommissionState.OPEN) == [first, second]
+    store.close_commission(first.id, CommissionState.BORN, variant=sha)
+    store.close_commission(second.id, CommissionState.REFUSED, reason="no reply")
+    assert store.commissions(CommissionState.OPEN) == []
+    assert [(c.state, c.variant, c.reason) for c in store.commissions()] == [
+        (CommissionState.BORN, sha, ""),
+        (CommissionState.REFUSED, None, "no reply"),
+    ]
+    assert [call.id for call in store.calls(variant=sha)] == calls
+    assert store.spending().variant_count == 1
+    with pytest.raises(StoreError, match=r"Commission 1 is born.*only an open one"):
+        store.close_commission(first.id, CommissionState.DONE)
+
+
+def test_spending_is_told_by_role_and_model(store):
+    store.add_call(a_call(operator="mutator", cost_usd=0.25, input_tokens=10))
+    store.add_call(a_call(operator="mutator", cost_usd=0.5, input_tokens=5, output_tokens=2))
+    store.add_call(a_call(operator="repairer", model="small", cost_usd=1.0))
+    spending = store.spending()
+    assert spending.spent_usd == 1.75
+    assert [(r.operator, r.model, r.call_count, r.spent_usd) for r in spending.roles] == [
+        ("repairer", "small", 1, 1.0),
+        ("mutator", "model-x", 2, 0.75),
+    ]
+    assert (spending.roles[1].input_tokens, spending.roles[1].output_tokens) == (15, 2)
+    assert store.spending().reserved_usd == 0.0
+
+
+def test_sixteen_threads_never_pass_the_limit_and_waste_no_room(store):
+    def spend(thread):
+        numbers = []
+        for _ in range(6):
+            number = store.reserve_call(a_call(reserved_usd=1.0), limit_usd=20.0)
+            if number is not None:
+                numbers.append(number)
+                spending = store.spending()
+                assert spending.spent_usd + spending.reserved_usd <= 20.0
+                if thread % 2:
+                    store.settle_call(number, CallResult(cost_usd=0.5))
+        return numbers
+
+    with ThreadPoolExecutor(16) as pool:
+        taken = [number for numbers in pool.map(spend, range(16)) for number in numbers]
+    spending = store.spending()
+    assert len(set(taken)) == len(taken) == len(store.calls())
+    assert 19.0 < spending.spent_usd + spending.reserved_usd <= 20.0
+
+
+RESERVING = """
+import sys
+from population import Store
+from tests.population.test_store import a_call
+
+with Store.open(sys.argv[1]) as store:
+    while store.reserve_call(a_call(reserved_usd=0.25), limit_usd=10.0) is not None:
+        pass
+"""
+
+
+def test_several_processes_never_pass_the_limit(store, tmp_path):
+    command = [sys.executable, "-c", RESERVING, str(tmp_path / "run.db")]
+    asking = [subprocess.Popen(command, cwd=ROOT) for _ in range(3)]
+    assert [process.wait(timeout=60) for process in asking] == [0, 0, 0]
+    assert len(store.calls()) == 40
+    assert store.spending().reserved_usd == 10.0
+
+
+def test_a_moment_of_one_thread_is_not_seen_by_another(store):
+    with store.at_one_moment(), ThreadPoolExecutor(1) as pool:
+        assert store.calls() == []
+        pool.submit(store.add_call, a_call()).result()
+        assert store.calls() == []
+        assert len(pool.submit(store.calls).result()) == 1
 
 
 # Bad files
