@@ -5,7 +5,7 @@ it comes from the environment, and is never kept.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -26,6 +26,7 @@ class AgentSettings(BaseModel):
         roles: A model for each role that shall have another, e.g. ``{crossover = "…"}``.
         limit_usd: Hard limit on dollars, all sittings together.
         in_flight: Proposals that are made or wait at once; 0 is one for each worker.
+        thinking: Whether a model thinks: ``default`` is its own way.
         effort: How much a model that thinks shall think; "" for its own.
         two_step: Ideas first, ranked, and code for the best one after.
         tool_calls: Looks a model may take (files, lineage, lint, smoke run) before it answers.
@@ -36,10 +37,12 @@ class AgentSettings(BaseModel):
         critic: A reading of the champion's edits after each verdict.
         lessons_every: Finished trials between two distillations of lessons; 0 for none.
         provider: Who serves Claude: Anthropic, or a cloud with its own credentials.
+        region: Of ``bedrock`` and ``vertex``; "" for what their environment says.
+        project: Of ``vertex``; likewise.
         base_url: Of the server; "" for the environment's or the provider's own.
         headers: Further HTTP headers; not for keys.
         command: The coding agent's command line, as words; of kind ``command``.
-        prices: File that replaces the shipped table of prices; "" for none.
+        prices: Dollars per million tokens, by model, in place of the shipped list's.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -50,6 +53,7 @@ class AgentSettings(BaseModel):
     roles: Mapping[str, str] = Field(default_factory=dict)
     limit_usd: Annotated[float, Field(ge=0.0, le=1e6)] = 0.0
     in_flight: Annotated[int, Field(ge=0, le=64)] = 0
+    thinking: Literal["default", "adaptive", "between_tools", "disabled"] = "default"
     effort: Literal["", "low", "medium", "high", "xhigh", "max"] = ""
     two_step: bool = False
     tool_calls: Annotated[int, Field(ge=0, le=32)] = 4
@@ -60,10 +64,12 @@ class AgentSettings(BaseModel):
     critic: bool = True
     lessons_every: Annotated[int, Field(ge=0)] = 12
     provider: Literal["anthropic", "bedrock", "vertex"] = "anthropic"
+    region: str = ""
+    project: str = ""
     base_url: str = ""
     headers: Mapping[str, str] = Field(default_factory=dict)
     command: tuple[str, ...] = Field(default=(), strict=False)
-    prices: str = ""
+    prices: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

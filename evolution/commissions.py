@@ -6,7 +6,7 @@ that was open when an engine died is carried out again, and gets its stored repl
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
@@ -45,6 +45,11 @@ _LASTING = (CallFailure.OUT_OF_MONEY, CallFailure.UNAUTHORISED)  # waiting mends
 
 class Staff(Protocol):
     """Who carries commissions out. Safe to ask from several threads."""
+
+    @property
+    def operators(self) -> Collection[str]:
+        """Names of the operators that it has."""
+        ...
 
     def model(self, role: str, commission: int) -> Model:
         """The model that plays ``role``, each call of which is booked under ``commission``."""
@@ -197,7 +202,9 @@ class Commissions:
 
     def _asked_of(self, manual: Manual) -> dict[str, float]:
         """The operators that may be asked, with their weights."""
-        return operator_weights(manual, self._weights) if self._staff is not None else {}
+        known = self._staff.operators if self._staff is not None else ()
+        allowed = operator_weights(manual, self._weights)
+        return {name: weight for name, weight in allowed.items() if name in known}
 
     def _commission(self, field: Field) -> None:
         """Draw an operator and parents, keep the commission, and have it carried out."""

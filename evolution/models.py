@@ -2,14 +2,37 @@
 
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping
 
 from agents import Model
 from agents.breaker import Breaker
+from agents.prices import Prices
 from evolution.agent_settings import AgentSettings
 
 #: What plays the roles of an Anthropic run that names no models of its own.
 LARGE, SMALL = "claude-opus-5-5", "claude-haiku-5-5"
+
+
+#: Everyone who asks a model in a run.
+ROLES = ("mutator", "crossover", "minimizer", "repairer", "critic", "librarian")
+
+
+def check_models(settings: AgentSettings, environ: Mapping[str, str] = os.environ) -> list[str]:
+    """The models that ``settings`` ask for, by name; asks none of them.
+
+    Raises:
+        EvolveError: One has no key, or no price.
+    """
+    models = Models(settings, clock=time.monotonic, environ=environ)
+    try:
+        names = list(dict.fromkeys(models.of(role).name for role in ROLES))
+    finally:
+        models.close()
+    prices = Prices.standard().changed(settings.prices)
+    for name in names:
+        prices.of(name)
+    return names
 
 
 class Models:
@@ -60,8 +83,11 @@ class Models:
             ClaudeSettings(
                 model=name,
                 platform=settings.provider,
+                region=settings.region,
+                project=settings.project,
                 base_url=settings.base_url,
                 headers=settings.headers,
+                thinking=settings.thinking,
                 effort=settings.effort,
                 reply_seconds=settings.timeout_seconds,
             ),

@@ -1,6 +1,7 @@
 """A sitting: the engine of an open run, with the workers of this machine and its operators."""
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -10,9 +11,11 @@ from evolution.engine import Engine
 from evolution.executors import LocalExecutor, Slot, cpu_slots, gpu_slots
 from evolution.executors.site import Scorer, Walls
 from evolution.jobs import YARDSTICK
+from evolution.models import Models
 from evolution.operators import built_in
 from evolution.sandbox.levels import Level, find_level
 from evolution.sandbox.usage import remove_folder
+from evolution.staff import AgentStaff
 from evolution.workspace import Workspace
 from population import BudgetKind, Calibration
 
@@ -48,12 +51,25 @@ def sitting(
             workspace,
             executor,
             built_in(),
+            staff=staff_of(workspace),
             measure_baseline=measure,
             device_class=device_class,
             watch=watch,
         )
     finally:
         executor.close()
+
+
+def staff_of(workspace: Workspace, clock: Callable[[], float] = time.time) -> AgentStaff | None:
+    """Who asks language models in this run; None if nobody does.
+
+    Raises:
+        EvolveError: A model has no key, or no price.
+    """
+    settings = workspace.config.agents
+    if not settings.is_on:
+        return None
+    return AgentStaff(settings, workspace.store, Models(settings, clock=clock), clock=clock)
 
 
 def local_executor(

@@ -34,6 +34,21 @@ AllowUnsafeOption = Annotated[
     ),
 ]
 
+AgentsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--agents",
+        metavar="KIND",
+        help="A language model proposes, too: claude, openai, command; off for none.",
+    ),
+]
+LimitUsdOption = Annotated[
+    float | None,
+    typer.Option(
+        "--limit-usd", metavar="DOLLARS", min=0.0, help="What the models may cost at most."
+    ),
+]
+
 RUNS = Path("runs")
 #: Columns of a table that is piped into a file or another program.
 _PIPED_WIDTH = 160

@@ -13,8 +13,10 @@ import typer
 
 from evolution.cli.options import (
     RUNS,
+    AgentsOption,
     AllowUnsafeOption,
     JsonOption,
+    LimitUsdOption,
     RunsOption,
     answer,
     find_run,
@@ -61,6 +63,8 @@ def run(  # noqa: PLR0917 - typer passes them by name
     no_seeds: Annotated[
         bool, typer.Option("--no-seeds", help="Begin with the baseline alone.")
     ] = False,
+    agents: AgentsOption = None,
+    limit_usd: LimitUsdOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Train nothing: scores are made up, within seconds.")
     ] = False,
@@ -76,6 +80,7 @@ def run(  # noqa: PLR0917 - typer passes them by name
       evolve run
       evolve run --profile tiny --trials 12 --name first
       evolve run --hours 8 --data essays.txt
+      evolve run --agents claude --limit-usd 10
     """
     from evolution.status import DRY_RUN
     from evolution.workspace import create_run
@@ -88,12 +93,15 @@ def run(  # noqa: PLR0917 - typer passes them by name
         "limits.hours": hours,
         "workers.count": workers,
         "run.rng_seed": rng_seed,
+        "agents.kind": agents,
+        "agents.limit_usd": limit_usd,
         "population.seeds": "" if no_seeds else None,
         "run.data": [str(Path(p).expanduser().resolve()) for p in data] if data else None,
     }
     settings, project = _settings(config, {k: v for k, v in overrides.items() if v is not None})
     if not dry_run:
         _check_containment(settings, allow_unsafe=allow_unsafe)  # before anything is made
+        _check_models(settings)
     paths = create_run(runs, settings, name=name, project=project, report=say)
     if dry_run:
         with Store.open(paths.database) as store:
@@ -103,6 +111,7 @@ def run(  # noqa: PLR0917 - typer passes them by name
 
 def resume(
     name: Annotated[str | None, typer.Argument(help="Which run; by default the newest.")] = None,
+    limit_usd: LimitUsdOption = None,
     allow_unsafe: AllowUnsafeOption = False,
     runs: RunsOption = RUNS,
     as_json: JsonOption = False,
@@ -112,8 +121,10 @@ def resume(
     Examples:
       evolve resume
       evolve resume night-1
+      evolve resume night-1 --limit-usd 20
     """
-    _sit(find_run(runs, name), as_json=as_json, allow_unsafe=allow_unsafe)
+    paths = find_run(runs, name)
+    _sit(paths, as_json=as_json, allow_unsafe=allow_unsafe, limit_usd=limit_usd)
 
 
 def _settings(
@@ -137,13 +148,24 @@ def _check_containment(config: "EvolutionConfig", *, allow_unsafe: bool) -> "Lev
     return choose_level(config, allow_unsafe=allow_unsafe)
 
 
+def _check_models(config: "EvolutionConfig") -> None:
+    """Refuse to begin where the language model of the settings has no key or no price."""
+    from evolution.models import check_models
+
+    if config.agents.is_on:
+        check_models(config.agents)
+
+
 def _say_containment(level: "Level") -> None:
     nothing = ": NO BOX holds the trainers, as --allow-unsafe allows"
     say(f"containment {level.value}{nothing if level.value == 'basic' else ''}")
 
 
-def _sit(paths: RunPaths, *, as_json: bool, allow_unsafe: bool) -> None:
+def _sit(
+    paths: RunPaths, *, as_json: bool, allow_unsafe: bool, limit_usd: float | None = None
+) -> None:
     """One sitting: open the run, let the engine work, show and tell what came of it."""
+    from agents.spend import LIMIT
     from evolution.cli.live import LiveView
     from evolution.cli.rehearsal import rehearsal
     from evolution.cli.tables import status_view
@@ -152,6 +174,8 @@ def _sit(paths: RunPaths, *, as_json: bool, allow_unsafe: bool) -> None:
     from evolution.workspace import open_run
 
     with open_run(paths, report=say) as workspace:
+        if limit_usd is not None:
+            workspace.store.set_fact(LIMIT, limit_usd)
         if workspace.store.fact(DRY_RUN) is True:
             play = rehearsal
         else:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from evolution.cli.options import say
+from evolution.cli.options import AgentsOption, LimitUsdOption, say
 from evolution.script_wishes import Wishes
 from population import EvolveError
 
@@ -20,7 +20,7 @@ class InitError(EvolveError):
     """The files cannot be written there."""
 
 
-def init(
+def init(  # noqa: PLR0917 - typer passes them by name
     folder: Annotated[Path, typer.Argument(help="Where to write; made if missing.")] = Path(),
     profile: Annotated[
         str, typer.Option(help="Sizes and data: tiny (tests), cpu or gpu (autoresearch's own).")
@@ -41,6 +41,8 @@ def init(
     time_limit: Annotated[
         float, typer.Option(metavar="SECONDS", help="With --from: wall time of one trial.")
     ] = 300.0,
+    agents: AgentsOption = None,
+    limit_usd: LimitUsdOption = None,
 ) -> None:
     """Write evolve.toml, program.md, prepare.py, train.py and its seeds, to be changed at will.
 
@@ -50,6 +52,7 @@ def init(
     Examples:
       evolve init
       evolve init night --profile gpu
+      evolve init night --agents claude --limit-usd 10
       evolve init --from ../my-model
       evolve init --from . --script fit.py --metric val_rmse --time-limit 120
     """
@@ -59,22 +62,43 @@ def init(
                 "--script, --metric and --direction say what a script of your own does, but there "
                 "is no --from. The folder of that script is needed. Add --from FOLDER."
             )
-        _write(folder, _files(profile))
+        _write(folder, _with_agents(_files(profile), agents, limit_usd))
     else:
-        _begin_from(source, folder, Wishes(script, metric, direction, time_limit))
+        wishes = Wishes(script, metric, direction, time_limit)
+        _begin_from(source, folder, wishes, agents, limit_usd)
     here = "" if folder == Path() else f"cd {shlex.quote(str(folder))} && "
     say(f"next: {here}evolve run")
 
 
-def _begin_from(source: Path, folder: Path, wishes: Wishes) -> None:
+def _begin_from(
+    source: Path, folder: Path, wishes: Wishes, agents: str | None, limit_usd: float | None
+) -> None:
     """Settings and manual for a script, and what was assumed of it."""
     from evolution.onboarding import draft
 
     written = draft(source, folder, wishes)
-    _write(folder, written.files)
+    _write(folder, _with_agents(written.files, agents, limit_usd))
     for line in written.assumed:
         say(f"  {line}")
     say(f"check this in {folder / 'evolve.toml'}; nothing was run, {source} is as it was")
+
+
+def _with_agents(
+    files: Mapping[str, str], agents: str | None, limit_usd: float | None
+) -> dict[str, str]:
+    """The files with a language model in their settings, if one is wanted; checked."""
+    import tomlkit
+
+    from evolution.config import EvolutionConfig
+
+    wanted = {"kind": agents, "limit_usd": limit_usd}
+    given = {key: value for key, value in wanted.items() if value is not None}
+    if not given:
+        return dict(files)
+    settings = tomlkit.parse(files["evolve.toml"])
+    settings.setdefault("agents", tomlkit.table()).update(given)
+    EvolutionConfig.from_mapping(settings.unwrap(), source="the settings")
+    return {**files, "evolve.toml": tomlkit.dumps(settings)}
 
 
 def _write(folder: Path, files: Mapping[str, str]) -> None:

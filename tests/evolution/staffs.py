@@ -4,8 +4,6 @@ import re
 import threading
 
 from agents import Model, ModelCrossover, ModelError, Mutator, Prompt, Reply, Usage
-from agents.model import CallFailure
-from population import Store
 from tests.evolution.runs import EFFECTS
 
 _WAIT_SECONDS = 30.0
@@ -20,7 +18,7 @@ class Author:
 
     name = "author"
 
-    def __init__(self, *, gate=None, fails=lambda number: None):
+    def __init__(self, *, gate=None, fails=lambda _: None):
         self.asked: list[Prompt] = []
         self.most_at_once = 0
         self._gate, self._fails = gate, fails
@@ -61,6 +59,7 @@ class HouseStaff:
 
     def __init__(self, model: Model, purse=None):
         self.closed = False
+        self.operators = ("mutator", "crossover")
         self._model, self._purse = model, purse
 
     def model(self, role: str, commission: int) -> Model:

@@ -20,7 +20,6 @@ def asked_run(folder, **changes):
         "agents__kind": "claude",
         "agents__limit_usd": 1.0,
         "limits__trials": 8,
-        "operators__minimizer": 0.0,
     }
     return a_run(folder, **(defaults | changes))
 
