@@ -62,7 +62,7 @@ class HouseStaff:
         self.operators = ("mutator", "crossover")
         self._model, self._purse = model, purse
 
-    def model(self, role: str, commission: int) -> Model:
+    def model(self, role: str, commission: int) -> Model:  # noqa: ARG002 - one model plays all
         if self._purse is None:
             return self._model
         return self._purse.metered(self._model, commission=commission)

@@ -245,7 +245,7 @@ def test_an_engine_told_to_end_now_does_not_wait_for_a_reply(tmp_path):
 
 def test_a_bug_of_an_operator_ends_the_sitting_with_its_own_words(tmp_path):
     class Broken(HouseStaff):
-        def operator(self, name, model):
+        def operator(self, name, model):  # noqa: ARG002 - the protocol's signature
             raise KeyError("a bug")
 
     with (

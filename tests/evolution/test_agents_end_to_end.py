@@ -1,0 +1,196 @@
+"""Whole runs whose operators ask the twin by the real SDK; trials alone are played."""
+
+import contextlib
+import zlib
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from agents.prices import Prices
+from agents.twin import FaultKind, PromptCache, Twin
+from evolution.engine import Ending
+from evolution.events import read_events
+from evolution.executors import ScriptedExecutor
+from evolution.operators import built_in
+from evolution.sitting import staff_of
+from population import CallState, Purpose, Store
+from tests.evolution.runs import an_engine, world
+from tests.evolution.test_commissions import ALONE, asked_run, waiting
+
+KEY = "sk-ant-planted-3f9a1c77d2e84b60"
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+def played(twin, paths, *, slots=2, **options):
+    """Play a run against ``twin`` to its end."""
+    executor = ScriptedExecutor(world, slot_count=slots)
+    options = {"after_turn": waiting, "operators": built_in(), "staff": staff_of} | options
+    with an_engine(paths, executor, **options) as (engine, _, _):
+        assert engine.run() is Ending.FINISHED
+    return Store.open(paths.database, read_only=True)
+
+
+def check_books(store, twin):
+    """Every call of the database is a row of the twin's ledger, to the token and the dollar."""
+    billed = {row.request_id: row for row in twin.ledger() if row.billed}
+    settled = [call for call in store.calls() if call.state is CallState.SETTLED]
+    assert {call.request_id for call in settled} <= set(billed)
+    prices = Prices.standard()
+    for call in settled:
+        row = billed[call.request_id]
+        assert (
+            call.input_tokens,
+            call.output_tokens,
+            call.cached_input_tokens,
+            call.cache_write_tokens,
+        ) == (row.input_tokens, row.output_tokens, row.cache_read_tokens, row.cache_write_tokens)
+        assert call.model == row.model
+        assert call.cost_usd == pytest.approx(prices.of(row.model).cost_usd(row.usage))
+    return billed, settled
+
+
+def dollars_of(rows):
+    """What the twin's rows cost by the price list."""
+    prices = Prices.standard()
+    return sum(prices.of(row.model).cost_usd(row.usage) for row in rows)
+
+
+def test_a_run_against_the_twin_uses_every_operator_and_its_books_agree(tmp_path):
+    paths = asked_run(tmp_path, limits__trials=16, agents__limit_usd=20.0)
+    with Twin() as twin:
+        paths.settings.write_text(with_url(paths, twin))
+        with played(twin, paths) as store:
+            billed, settled = check_books(store, twin)
+            assert {call.request_id for call in settled} == set(billed)
+            assert store.spending().spent_usd == pytest.approx(dollars_of(billed.values()))
+            assert store.spending().reserved_usd == 0
+            made = Counter(v.operator for v in store.variants() if v.parents)
+            assert made["mutator"]
+            assert made["crossover"]
+            assert set(made) - {"mutator", "crossover"}  # built-in ones as well
+            assert len(store.trials(purpose=Purpose.SCREEN)) >= 16
+            born = {call.variant for call in store.calls() if call.variant}
+            assert born == {
+                v.sha for v in store.variants() if v.operator in ("mutator", "crossover")
+            }
+        assert twin.errors == []
+
+
+def test_the_limit_is_never_passed_with_sixteen_calls_in_flight(tmp_path):
+    limit = 1.2  # about ten calls' worst cases, set aside before any is made
+    paths = asked_run(
+        tmp_path,
+        limits__trials=16,
+        agents__limit_usd=limit,
+        agents__in_flight=16,
+        agents__max_output_tokens=4000,
+    )
+    with Twin() as twin:
+        paths.settings.write_text(with_url(paths, twin))
+        most = []
+
+        def look(engine, turn):
+            spending = engine._store.spending()
+            most.append(spending.spent_usd + spending.reserved_usd)
+            waiting(engine, turn)
+
+        with played(twin, paths, slots=4, after_turn=look) as store:
+            billed, _ = check_books(store, twin)
+            assert (
+                sum(Prices.standard().of(r.model).cost_usd(r.usage) for r in billed.values())
+                <= limit
+            )
+            assert max(most) <= limit
+            assert store.spending().spent_usd <= limit
+            refused = [
+                e.payload for e in read_events(paths.events) if e.kind == "commission_refused"
+            ]
+            assert any(r["failure"] == "out_of_money" for r in refused)
+            assert len(store.trials(purpose=Purpose.SCREEN)) >= 16  # the others went on
+
+
+def test_every_kind_of_failure_is_stored_with_its_class_and_none_is_paid_twice(tmp_path):
+    paths = asked_run(tmp_path, **ALONE, limits__trials=4, agents__limit_usd=50.0)
+    faults = [fault for fault in FaultKind if fault not in (FaultKind.SLOW, FaultKind.SLOW_STREAM)]
+    clock = Ticking()
+    with Twin(faults=[None, *faults]) as twin:
+        paths.settings.write_text(with_url(paths, twin))
+        options = {"clock": clock, "after_turn": clock.turn, "operators": {}}
+        with played(twin, paths, staff=lambda space: staff_of(space, clock), **options) as store:
+            billed, settled = check_books(store, twin)
+            failed = {c.failure for c in store.calls() if c.state is CallState.FAILED}
+            # The first three and the late 529 are asked again by the SDK within a call.
+            assert {"cut_off", "malformed", "timed_out", "unauthorised", "bad_request"} <= failed
+            assert {"refusal", "max_tokens"} <= {call.stop_reason for call in settled}
+            bodies = Counter(row.body for row in twin.ledger() if row.billed)
+            assert set(bodies.values()) == {1}
+            # What was billed and gave no reply is charged at its worst.
+            lost = set(billed) - {call.request_id for call in settled}
+            charged = [c for c in store.calls() if c.state is CallState.FAILED and c.cost_usd > 0]
+            assert len(charged) >= len(lost) > 0
+            assert store.spending().spent_usd >= dollars_of(billed.values())
+
+
+class Ticking:
+    """A clock that a turn moves on by a minute, so that no pause outlasts the run."""
+
+    def __init__(self):
+        self.now = 1_700_000_000.0
+
+    def __call__(self):
+        return self.now
+
+    def turn(self, engine, turn):
+        waiting(engine, turn)
+        self.now += 60
+
+
+def test_prefixes_are_read_from_the_cache_from_the_second_call_of_a_role_on(tmp_path):
+    paths = asked_run(tmp_path, limits__trials=16, agents__limit_usd=20.0, agents__in_flight=1)
+    with Twin(cache=PromptCache(min_tokens=128)) as twin:
+        paths.settings.write_text(with_url(paths, twin))
+        played(twin, paths).close()
+        by_prefix = {}
+        for row in twin.ledger():
+            by_prefix.setdefault((row.model, row.prefix), []).append(row)
+        later = [row for rows in by_prefix.values() for row in rows[1:]]
+        assert len(later) >= 5
+        read = sum(min(row.cache_read_tokens, row.prefix_tokens) for row in later)
+        assert read >= 0.9 * sum(row.prefix_tokens for row in later)
+
+
+def test_the_key_is_nowhere_in_a_run(tmp_path):
+    def echo(request):
+        return [{"type": "text", "text": f"HYPOTHESIS: the key is {KEY}\n\nNo idea."}]
+
+    paths = asked_run(tmp_path, limits__trials=6, agents__limit_usd=20.0)
+    with Twin(echo) as twin:
+        paths.settings.write_text(with_url(paths, twin))
+        with played(twin, paths) as store:
+            assert store.calls()
+    assert places_of(KEY, paths.root) == []
+
+
+def places_of(secret: str, folder: Path) -> list[str]:
+    """Files under ``folder`` that hold ``secret``, also within git's compressed objects."""
+    found = []
+    for path in (p for p in folder.rglob("*") if p.is_file()):
+        data = path.read_bytes()
+        texts = [data]
+        if "objects" in path.parts and path.suffix not in (".pack", ".idx"):
+            with contextlib.suppress(zlib.error):
+                texts.append(zlib.decompress(data))
+        if any(secret.encode() in text for text in texts):
+            found.append(str(path))
+    return found
+
+
+def with_url(paths, twin):
+    """The run's settings with the address of ``twin``."""
+    return paths.settings.read_text().replace('base_url = ""', f'base_url = "{twin.url}"')
