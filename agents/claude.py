@@ -15,8 +15,9 @@ from typing import Any
 import anthropic
 import httpx2
 
+from agents.assembly import Assembly, reply_of
 from agents.claude_failures import Failures, kind_of_type
-from agents.messages_api import Assembly, ClaudeSettings, Thinking, reply_of, request_of
+from agents.messages_api import ClaudeSettings, Thinking, request_of
 from agents.model import CallFailure, ModelError, Prompt, Reply
 from population import EvolveError, one_line
 from population.errors import did_you_mean

@@ -14,7 +14,7 @@ from typing import Any
 import anthropic
 import httpx2
 
-from agents.messages_api import Assembly
+from agents.assembly import Assembly
 from agents.model import CallFailure, ModelError
 from population import one_line
 

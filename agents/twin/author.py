@@ -73,8 +73,8 @@ class Author:
             return self._ideas.union(genomes[0], genomes[1], manual, rng)
         if prompt.wants_repair:
             return self._ideas.repair(genomes[0], prompt.diffs, manual, rng)
-        if prompt.settings:
-            idea = self._ideas.setting(genomes[0], prompt.settings)
+        if prompt.setting is not None:
+            idea = self._ideas.setting(genomes[0], *prompt.setting)
             if idea is not None:
                 return idea
         return self._ideas.change(genomes[0], manual, rng, is_less=prompt.wants_less)

@@ -1,5 +1,7 @@
 """Claude by the real SDK, over real HTTP, against the twin. Nothing is patched."""
 
+import json
+import random
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -19,9 +21,11 @@ from agents import (
     ToolResult,
     Usage,
 )
+from agents.assembly import Assembly
 from agents.claude import missing_key
-from agents.messages_api import Assembly, request_of
+from agents.messages_api import request_of
 from agents.twin import Fault, FaultKind, PromptCache, Twin
+from agents.twin.replies import events, message, written
 
 KEY = "sk-planted-5f1c9a"
 SYSTEM = ("The contract. " * 200, "The role. " * 100, "The lessons. " * 60)
@@ -35,6 +39,7 @@ ANSWER = Tool(
         "additionalProperties": False,
     },
 )
+TOOL_JSON = {"name": "submit", "input_schema": dict(ANSWER.parameters)}
 LOOK = Tool("look", "Look something up.", ANSWER.parameters)
 
 
@@ -259,6 +264,37 @@ def test_a_conversation_that_ends_with_the_assistant_is_a_mistake_of_ours():
 def test_an_event_that_the_protocol_does_not_allow_is_refused(data):
     with pytest.raises(ValueError, match=r"."):
         Assembly().take(data)
+
+
+def mutilated(value: object, rng: random.Random) -> object:
+    """``value`` with something in it lost, or in the place of something else."""
+    if rng.random() < 0.004:
+        return rng.choice([None, -1, "x", [], {}, True, 1.5, {"type": "text"}])
+    if isinstance(value, dict):
+        return {k: mutilated(v, rng) for k, v in value.items() if rng.random() > 0.002}
+    return [mutilated(v, rng) for v in value] if isinstance(value, list) else value
+
+
+def test_any_stream_gives_a_reply_or_is_refused():
+    asked = {"model": "claude-opus-5-5", "max_tokens": 999, "messages": [], "tools": [TOOL_JSON]}
+    parts = written(submitting(asked), asked, "r1")
+    usage = {"input_tokens": 1, "output_tokens": 2}
+    stream = [data for _, data in events(parts, message(parts, asked, "r1", usage))]
+    outcomes = Counter()
+    for seed in range(600):
+        rng, assembly = random.Random(seed), Assembly()
+        try:
+            for event in stream:
+                if rng.random() > 0.003:
+                    assembly.take(json.dumps(mutilated(event, rng)))
+            reply = assembly.reply("r1")
+            assert isinstance(reply.text, str)
+            assert all(isinstance(use.arguments, dict) for use in reply.tool_uses)
+            outcomes["reply"] += 1
+        except ValueError:
+            assert isinstance(assembly.text, str)
+            outcomes["refused"] += 1
+    assert min(outcomes["reply"], outcomes["refused"]) > 20
 
 
 # --- the cache -----------------------------------------------------------------------------------
