@@ -78,9 +78,9 @@ class Assembly:
                 self._add(event["index"], event["delta"])
             case "message_delta":
                 self._message["stop_reason"] = event["delta"]["stop_reason"]
-                known = self._message["usage"] | {k: v for k, v in event["usage"].items() if v}
-                self._message["usage"] = known
-                self.usage = _usage(known)
+                told = {k: v for k, v in event["usage"].items() if v is not None}
+                self._message["usage"] |= told  # totals, not additions
+                self.usage = _usage(self._message["usage"])
             case "message_stop":
                 self.is_whole = True
 

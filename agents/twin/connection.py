@@ -174,10 +174,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             last = len(answer.reply.content) - 1
             for name, data in events(answer.reply, answer.body):
-                if data.get("index", -1) == last and name in (
-                    "content_block_stop",
-                    "message_delta",
-                ):
+                if data.get("index", -1) == last and name in _MIDDLE:
                     self._break(fault)
                 is_misshapen = fault.kind is FaultKind.MISSHAPEN and name == "message_start"
                 self._event(name, {**data, "message": {}} if is_misshapen else data)
