@@ -239,6 +239,24 @@ def test_a_reply_that_takes_too_long_as_a_whole_times_out_though_it_never_falls_
     assert "45 s" in str(failure)
 
 
+@pytest.mark.parametrize("kind", [FaultKind.SLOW, FaultKind.SLOW_STREAM])
+def test_closing_the_model_ends_the_calls_in_flight(kind):
+    asked = threading.Event()
+
+    def author(_request):
+        asked.set()
+        return "Too late."
+
+    with Twin(author, faults=[Fault(kind, 60)]) as twin, ThreadPoolExecutor(1) as pool:
+        model = a_claude(twin)
+        future = pool.submit(failure_of, model, a_prompt())
+        assert asked.wait(10)
+        model.close()
+        assert future.result().kind is CallFailure.CUT_OFF  # not TIMED_OUT: nobody waited for that
+        assert failure_of(model, a_prompt()).kind is CallFailure.UNREACHABLE
+        assert len(twin.ledger()) == 1
+
+
 def test_what_had_come_of_a_reply_is_kept_with_its_failure():
     with Twin(submitting, faults=[FaultKind.CUT_OFF]) as twin:
         assert failure_of(a_claude(twin), a_prompt(answer=ANSWER)).text == "Here it is."
