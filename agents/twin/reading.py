@@ -42,9 +42,14 @@ class Reading:
         return found["name"].strip().lower() if found else ""
 
     @property
+    def is_first(self) -> bool:
+        """True if the conversation begins."""
+        return self._turn_count == 1
+
+    @property
     def inner_tools(self) -> list[str]:
         """Tools to look around with; none when the conversation is under way."""
-        return [] if self._turn_count > 1 else [t for t in INNER_TOOLS if t in self.tools]
+        return [name for name in INNER_TOOLS if name in self.tools and self.is_first]
 
     @property
     def wants_less(self) -> bool:
