@@ -146,10 +146,10 @@ class Claude:
                     raise self._failures.of_event(event.data, assembly)
                 if event.data:
                     assembly.take(event.data)
-            if not assembly.is_whole:
-                kind = CallFailure.CUT_OFF if assembly.has_begun else CallFailure.MALFORMED
-                raise self._failures.named(kind, "the stream ended before the reply", assembly)
-            return assembly.reply(response.headers.get("request-id", ""))
+                if assembly.is_whole:  # whatever comes of the connection now
+                    return assembly.reply(response.headers.get("request-id", ""))
+            kind = CallFailure.CUT_OFF if assembly.has_begun else CallFailure.MALFORMED
+            raise self._failures.named(kind, "the stream ended before the reply", assembly)
 
     def _batches(self) -> anthropic.resources.messages.Batches:
         if not isinstance(self._client, anthropic.Anthropic):

@@ -178,8 +178,9 @@ class _Handler(BaseHTTPRequestHandler):
                     self._break(fault)
                 is_misshapen = fault.kind is FaultKind.MISSHAPEN and name == "message_start"
                 self._event(name, {**data, "message": {}} if is_misshapen else data)
+        if fault.kind is FaultKind.CUT_AT_END:
+            self._drop()
         self.wfile.write(b"0\r\n\r\n")
-        self.wfile.flush()
 
     def _break(self, fault: Fault) -> None:
         """Do wrong what has to go wrong in the middle of a stream."""

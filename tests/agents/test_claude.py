@@ -158,6 +158,15 @@ def test_a_refusal_a_cut_and_an_empty_reply_are_replies_and_the_conversation_can
     assert all(row.billed for row in rows)
 
 
+def test_a_reply_is_whole_when_it_says_so_whatever_comes_of_the_connection():
+    with Twin(submitting, faults=[FaultKind.CUT_AT_END] * 2) as twin:
+        model = a_claude(twin)
+        replies = [model.reply(a_prompt(answer=ANSWER)) for _ in range(2)]
+        rows = twin.ledger()
+    assert all(reply.use_of(ANSWER) for reply in replies)
+    assert [reply.usage for reply in replies] == [row.usage for row in rows]
+
+
 # --- failures ------------------------------------------------------------------------------------
 
 FAILURES = {
@@ -179,7 +188,7 @@ FAILURES = {
 
 
 def test_every_fault_of_the_twin_is_tried_here():
-    values = {FaultKind.REFUSAL, FaultKind.MAX_TOKENS, FaultKind.EMPTY}
+    values = {FaultKind.REFUSAL, FaultKind.MAX_TOKENS, FaultKind.EMPTY, FaultKind.CUT_AT_END}
     assert {fault.kind for fault in FAILURES} | values == set(FaultKind)
 
 
