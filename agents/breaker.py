@@ -19,7 +19,8 @@ class Breaker:
 
     Args:
         model: Who answers.
-        failures: How many in a row open the breaker; a wrong key, or a ``retry_after``, at once.
+        failures: How many in a row open the breaker; a wrong key does at once, and so does a
+            ``retry_after``, for as long as it says.
         pause_seconds: The first pause.
         longest_seconds: Of a pause; what the provider asks for may be longer.
         clock: Seconds, from any origin.
@@ -100,8 +101,10 @@ class Breaker:
                 return
             if is_trial:
                 self._pause = min(2 * self._pause, self._longest)
-            if is_trial or wait or error.kind in _HOPELESS or self._in_a_row >= self._failures:
-                self._opens_until = self._clock() + max(wait, self._pause)
+            if is_trial or error.kind in _HOPELESS or self._in_a_row >= self._failures:
+                wait = max(wait, self._pause)
+            if wait:
+                self._opens_until = self._clock() + wait
 
     def _answered(self) -> None:
         with self._lock:

@@ -15,8 +15,10 @@ from typing import Any
 import anthropic
 import httpx2
 
+from agents.assembly import Assembly, reply_of
 from agents.claude_failures import Failures, kind_of_type
-from agents.messages_api import Assembly, ClaudeSettings, Thinking, reply_of, request_of
+from agents.connections import Connections
+from agents.messages_api import ClaudeSettings, Thinking, request_of
 from agents.model import CallFailure, ModelError, Prompt, Reply
 from population import EvolveError, one_line
 from population.errors import did_you_mean
@@ -56,7 +58,8 @@ class Claude:
         clock: Seconds, from any origin.
 
     Attributes:
-        close: Ends the connections; the model is of no more use. A model that is forgotten does it.
+        close: Cuts all connections, also those of calls in flight, which fail. The model is of no
+            more use then. A model that is forgotten does it.
 
     Raises:
         ClaudeError: No key is there, or the platform is unknown or not installed.
@@ -73,8 +76,9 @@ class Claude:
         self._failures = Failures(
             self._settings.model, _secrets(environ), self._settings.patience_seconds
         )
-        self._client = _client(self._settings, environ, self._failures.once)
-        self.close = weakref.finalize(self, self._client.close)
+        connections = Connections()
+        self._client = _client(self._settings, environ, self._failures.once, connections)
+        self.close = weakref.finalize(self, _end, self._client, connections)
         self._clock = clock
 
     @property
@@ -142,10 +146,10 @@ class Claude:
                     raise self._failures.of_event(event.data, assembly)
                 if event.data:
                     assembly.take(event.data)
-            if not assembly.is_whole:
-                kind = CallFailure.CUT_OFF if assembly.has_begun else CallFailure.MALFORMED
-                raise self._failures.named(kind, "the stream ended before the reply", assembly)
-            return assembly.reply(response.headers.get("request-id", ""))
+                if assembly.is_whole:  # whatever comes of the connection now
+                    return assembly.reply(response.headers.get("request-id", ""))
+            kind = CallFailure.CUT_OFF if assembly.has_begun else CallFailure.MALFORMED
+            raise self._failures.named(kind, "the stream ended before the reply", assembly)
 
     def _batches(self) -> anthropic.resources.messages.Batches:
         if not isinstance(self._client, anthropic.Anthropic):
@@ -177,6 +181,11 @@ def missing_key(settings: ClaudeSettings, environ: Mapping[str, str]) -> str | N
     )
 
 
+def _end(client: _Client, connections: Connections) -> None:
+    connections.cut()
+    client.close()
+
+
 def _secrets(environ: Mapping[str, str]) -> list[str]:
     """What must not be shown, should an answer repeat it."""
     headers = environ.get("ANTHROPIC_CUSTOM_HEADERS", "").split("\n")
@@ -188,7 +197,10 @@ def _secrets(environ: Mapping[str, str]) -> list[str]:
 
 
 def _client(
-    settings: ClaudeSettings, environ: Mapping[str, str], once: anthropic.MiddlewareInput
+    settings: ClaudeSettings,
+    environ: Mapping[str, str],
+    once: anthropic.MiddlewareInput,
+    connections: Connections,
 ) -> _Client:
     """The SDK's client for a platform.
 
@@ -203,6 +215,7 @@ def _client(
         "default_headers": dict(settings.headers),
         "max_retries": settings.retries,
         "middleware": [once],
+        "http_client": anthropic.DefaultHttpxClient(event_hooks={"request": [connections.follow]}),
         "timeout": httpx2.Timeout(settings.silence_seconds, connect=settings.connect_seconds),
     }
     try:

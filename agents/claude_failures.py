@@ -14,7 +14,7 @@ from typing import Any
 import anthropic
 import httpx2
 
-from agents.messages_api import Assembly
+from agents.assembly import Assembly
 from agents.model import CallFailure, ModelError
 from population import one_line
 
@@ -124,10 +124,9 @@ class Failures:
         try:
             response = call_next(request)
         except anthropic.APIConnectionError as error:
-            failure = self.of(error)
-            if failure.kind is CallFailure.UNREACHABLE:
+            if isinstance(error.__cause__, _UNSENT):
                 raise
-            raise failure from None  # a cause that is the SDK's own would be repeated
+            raise self.of(error) from None  # a cause that is the SDK's own would be repeated
         except anthropic.AnthropicError:
             raise
         except Exception as error:
@@ -167,6 +166,8 @@ def kind_of_status(status: int) -> CallFailure:
 
 def _kind_of_cause(cause: BaseException | None) -> CallFailure:
     if isinstance(cause, _UNSENT):
+        return CallFailure.UNREACHABLE
+    if type(cause) is RuntimeError:  # the client has been closed
         return CallFailure.UNREACHABLE
     if isinstance(cause, httpx2.TimeoutException):
         return CallFailure.TIMED_OUT

@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: end.set())
     twin = Twin(
-        Author(options.seed),
+        Author(options.seed, slips=options.slips),
         faults=at_random(options.faults, options.seed, options.seconds),
         key=options.key,
         ledger=options.ledger,
@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--faults", type=_shares, default={}, help="kind=share,… of all requests")
     parser.add_argument("--seconds", type=float, default=0.0, help="of slow replies, retry-after")
     parser.add_argument("--seed", type=int, default=0, help="of author and faults")
+    parser.add_argument("--slips", type=float, default=0.0, help="share of replies to be mended")
     parser.add_argument("--key", default="", help="the only key that is let in; default: any")
     parser.add_argument("--min-cached-tokens", type=int, default=512, help="shortest cached prefix")
     return parser

@@ -9,12 +9,13 @@ import hashlib
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from numpy.random import Generator, default_rng
 
 from agents.twin.cache import shown
-from agents.twin.edits import Idea, Ideas, replacements
+from agents.twin.edits import Idea, Ideas, Replacement, replacements
 from agents.twin.reading import Reading
 from population import MAIN, Genome, knobs, one_line
 
@@ -30,11 +31,13 @@ class Author:
     Args:
         seed: Of everything it draws.
         curiosity: How often it uses an inner tool before it answers.
+        slips: How often it copies a line wrongly at the first attempt, as models do.
     """
 
-    def __init__(self, seed: int = 0, curiosity: float = 0.25) -> None:
+    def __init__(self, seed: int = 0, curiosity: float = 0.25, slips: float = 0.0) -> None:
         self._seed = seed
         self._curiosity = curiosity
+        self._slips = slips
         self._asked: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._ideas = Ideas()
@@ -73,8 +76,8 @@ class Author:
             return self._ideas.union(genomes[0], genomes[1], manual, rng)
         if prompt.wants_repair:
             return self._ideas.repair(genomes[0], prompt.diffs, manual, rng)
-        if prompt.settings:
-            idea = self._ideas.setting(genomes[0], prompt.settings)
+        if prompt.setting is not None:
+            idea = self._ideas.setting(genomes[0], *prompt.setting)
             if idea is not None:
                 return idea
         return self._ideas.change(genomes[0], manual, rng, is_less=prompt.wants_less)
@@ -94,8 +97,14 @@ class Author:
         if len(prompt.genomes) > 1 and rng.random() < _WHOLE_FILE:
             answer["files"] = _files(idea.genome, parent)
         else:
-            answer["edits"] = _edits(parent, idea.genome)
+            answer["edits"] = _edits(self._replacements(prompt, idea, rng))
         return answer
+
+    def _replacements(self, prompt: Reading, idea: Idea, rng: Generator) -> list[Replacement]:
+        found = replacements(prompt.genomes[0], idea.genome)
+        if found and prompt.is_first and rng.random() < self._slips:
+            found[0] = replace(found[0], search=f"{found[0].search} # as I recall it")
+        return found
 
     def _in_words(self, prompt: Reading, rng: Generator) -> str:
         """The same for a prompt without tools: as SEARCH/REPLACE blocks."""
@@ -106,7 +115,7 @@ class Author:
         blocks = [
             f"<<<<<<< SEARCH{'' if one.path == MAIN else f' {one.path}'}\n{one.search}\n=======\n"
             f"{one.replace}\n>>>>>>> REPLACE\n"
-            for one in replacements(prompt.genomes[0], idea.genome)
+            for one in self._replacements(prompt, idea, rng)
         ]
         return "\n".join([head, *blocks])
 
@@ -159,7 +168,7 @@ class Author:
         if name == "lookup":
             return _use(name, {"variant": [*prompt.variants, "g000-000"][0]})
         changed = self._ideas.change(genome, prompt.manual, rng) if genome else None
-        edits = _edits(genome, changed.genome) if genome and changed else []
+        edits = _edits(replacements(genome, changed.genome)) if genome and changed else []
         return _use(name, {"edits": edits, "files": []})
 
 
@@ -179,11 +188,8 @@ def _gain(rng: Generator) -> float:
     return round(rng.uniform(0.0005, 0.01), 4)
 
 
-def _edits(before: Genome, after: Genome) -> list[Block]:
-    return [
-        {"path": one.path, "search": one.search, "replace": one.replace}
-        for one in replacements(before, after)
-    ]
+def _edits(found: Sequence[Replacement]) -> list[Block]:
+    return [{"path": one.path, "search": one.search, "replace": one.replace} for one in found]
 
 
 def _files(genome: Genome, parent: Genome) -> list[Block]:

@@ -19,6 +19,7 @@ Body = dict[str, Any]  # JSON of the protocol
 _BATCH = re.compile(r".*/v1/messages/batches/(?P<name>[^/]+)(?P<results>/results|/cancel)?")
 # On Google Cloud the model is part of the address.
 _VERTEX = re.compile(r".*/publishers/anthropic/models/(?P<model>[^/:]+):(?:streamR|r)awPredict")
+_MIDDLE = ("content_block_stop", "message_delta")  # the latter of a reply without content
 _BROKEN_EVENT = b'event: content_block_delta\ndata: {"type": "content_block_de\n\n'
 
 
@@ -173,12 +174,13 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             last = len(answer.reply.content) - 1
             for name, data in events(answer.reply, answer.body):
-                if data.get("index", -1) == last and name in ("content_block_stop", "message_delta"):
+                if data.get("index", -1) == last and name in _MIDDLE:
                     self._break(fault)
                 is_misshapen = fault.kind is FaultKind.MISSHAPEN and name == "message_start"
                 self._event(name, {**data, "message": {}} if is_misshapen else data)
+        if fault.kind is FaultKind.CUT_AT_END:
+            self._drop()
         self.wfile.write(b"0\r\n\r\n")
-        self.wfile.flush()
 
     def _break(self, fault: Fault) -> None:
         """Do wrong what has to go wrong in the middle of a stream."""

@@ -80,19 +80,15 @@ class Ideas:
             other = idea
         return other if other and self._is_new(other) else None
 
-    def setting(self, genome: Genome, wanted: dict[str, float]) -> Idea | None:
-        """The genome with these knobs, as far as it has them."""
-        before = knobs(genome.main)
-        changes = {
-            name: type(old)(value)
-            for name, value in wanted.items()
-            if isinstance(old := before.get(name), int | float) and not isinstance(old, bool)
-        }
-        if not changes:
+    def setting(self, genome: Genome, name: str, value: float) -> Idea | None:
+        """The genome with another value of a knob; None if it has no such number."""
+        old = knobs(genome.main).get(name)
+        if isinstance(old, bool) or not isinstance(old, int | float):
             return None
-        told = ", ".join(f"{name} {before[name]} → {value:g}" for name, value in changes.items())
-        idea = Idea(genome.with_main(set_knobs(genome.main, changes)), told)
-        return idea if self._is_new(idea) else None
+        changed = genome.with_main(set_knobs(genome.main, {name: type(old)(value)}))
+        idea = Idea(changed, f"{name} {old} → {value:g}")
+        is_other = canonical_hash(changed) != canonical_hash(genome)
+        return idea if is_other and self._is_new(idea) else None
 
     def union(self, first: Genome, second: Genome, manual: Manual, rng: Generator) -> Idea | None:
         """Some of what ``second`` has, put into ``first``."""

@@ -20,6 +20,7 @@ class FaultKind(StrEnum):
     GATEWAY = "gateway"  # 504: a gateway has given up on a reply that is being written
     DROPPED = "dropped"  # the connection ends before the answer
     CUT_OFF = "cut_off"  # the connection ends in the middle of the reply
+    CUT_AT_END = "cut_at_end"  # the connection ends when the reply is whole
     BROKEN_OFF = "broken_off"  # an error event in the middle of the reply
     MALFORMED = "malformed"  # an event that is no JSON
     MISSHAPEN = "misshapen"  # JSON that is no message

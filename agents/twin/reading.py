@@ -8,12 +8,12 @@ from typing import Any
 from population import MAIN, Genome, GenomeError, Manual, ManualError
 
 _FENCE = re.compile(
-    r"(?:^`(?P<path>[^`\n]+)`:?[ \t]*\n\s*?\n?)?"
+    r"(?:^[^\n`]*`(?P<path>[\w./-]+\.\w+)`[^\n`]*\n\n?)?"
     r"^(?P<marks>`{3,})(?P<kind>[^\n`]*)\n(?P<text>.*?)^(?P=marks)[ \t]*$",
     re.M | re.S,
 )
 _ROLE = re.compile(r"^# Your role: (?P<name>.+)$", re.M)
-_TRIAL = re.compile(r"\btrials? #?(?P<number>\d+)", re.I)
+_TRIAL = re.compile(r"(?:\btrials? #?|#)(?P<number>\d+)\b", re.I)
 _VARIANT = re.compile(r"\bg\d{3,}-\d{3,}\b")
 _SUGGESTION = re.compile(r"^\W*(?P<id>S\d+)\b", re.M)
 _SET = re.compile(r"\bset (?P<name>[A-Z][A-Z0-9_]*) to (?P<value>[-+]?[\d.]+(?:e[-+]?\d+)?)\b")
@@ -42,9 +42,14 @@ class Reading:
         return found["name"].strip().lower() if found else ""
 
     @property
+    def is_first(self) -> bool:
+        """True if the conversation begins."""
+        return self._turn_count == 1
+
+    @property
     def inner_tools(self) -> list[str]:
         """Tools to look around with; none when the conversation is under way."""
-        return [] if self._turn_count > 1 else [t for t in INNER_TOOLS if t in self.tools]
+        return [name for name in INNER_TOOLS if name in self.tools and self.is_first]
 
     @property
     def wants_less(self) -> bool:
@@ -86,9 +91,10 @@ class Reading:
         return Manual()
 
     @property
-    def settings(self) -> dict[str, float]:
-        """Knobs that the question asks to be set."""
-        return {found["name"]: float(found["value"]) for found in _SET.finditer(self._asked)}
+    def setting(self) -> tuple[str, float] | None:
+        """The knob that was last said to be set, and to what: an idea to be carried out."""
+        found = list(_SET.finditer(self._asked))
+        return (found[-1]["name"], float(found[-1]["value"])) if found else None
 
     @property
     def trials(self) -> list[int]:
@@ -109,8 +115,9 @@ class Reading:
 
     @cached_property
     def _asked(self) -> str:
-        """The first question without the code in it."""
-        return _FENCE.sub(lambda f: "" if f["path"] else f["text"], self._user[0])
+        """All that was asked, without the code in it."""
+        asked = "\n\n".join(self._user)
+        return _FENCE.sub(lambda f: "" if f["path"] else f["text"], asked)
 
 
 def _texts(content: str | list[Mapping[str, Any]]) -> list[str]:

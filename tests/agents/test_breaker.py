@@ -91,6 +91,15 @@ def test_what_the_provider_asks_for_is_kept_even_if_it_is_longer_than_the_longes
     assert len(model.asked) == 2
 
 
+def test_a_short_wait_that_the_provider_asks_for_stays_short():
+    breaker, _, clock = a_breaker(failed(CallFailure.RATE_LIMITED, after=2), FINE)
+    assert outcome(breaker) == "rate_limited"
+    clock.now += 1
+    assert outcome(breaker) == "resting"
+    clock.now += 1
+    assert outcome(breaker) == "Word."
+
+
 def test_a_wrong_key_opens_it_at_once():
     breaker, _, _ = a_breaker(failed(CallFailure.UNAUTHORISED), FINE)
     assert [outcome(breaker), outcome(breaker)] == ["unauthorised", "resting"]

@@ -1,5 +1,7 @@
 """Claude by the real SDK, over real HTTP, against the twin. Nothing is patched."""
 
+import json
+import random
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -19,9 +21,11 @@ from agents import (
     ToolResult,
     Usage,
 )
+from agents.assembly import Assembly
 from agents.claude import missing_key
-from agents.messages_api import Assembly, request_of
+from agents.messages_api import request_of
 from agents.twin import Fault, FaultKind, PromptCache, Twin
+from agents.twin.replies import events, message, written
 
 KEY = "sk-planted-5f1c9a"
 SYSTEM = ("The contract. " * 200, "The role. " * 100, "The lessons. " * 60)
@@ -35,6 +39,7 @@ ANSWER = Tool(
         "additionalProperties": False,
     },
 )
+TOOL_JSON = {"name": "submit", "input_schema": dict(ANSWER.parameters)}
 LOOK = Tool("look", "Look something up.", ANSWER.parameters)
 
 
@@ -153,6 +158,15 @@ def test_a_refusal_a_cut_and_an_empty_reply_are_replies_and_the_conversation_can
     assert all(row.billed for row in rows)
 
 
+def test_a_reply_is_whole_when_it_says_so_whatever_comes_of_the_connection():
+    with Twin(submitting, faults=[FaultKind.CUT_AT_END] * 2) as twin:
+        model = a_claude(twin)
+        replies = [model.reply(a_prompt(answer=ANSWER)) for _ in range(2)]
+        rows = twin.ledger()
+    assert all(reply.use_of(ANSWER) for reply in replies)
+    assert [reply.usage for reply in replies] == [row.usage for row in rows]
+
+
 # --- failures ------------------------------------------------------------------------------------
 
 FAILURES = {
@@ -174,7 +188,7 @@ FAILURES = {
 
 
 def test_every_fault_of_the_twin_is_tried_here():
-    values = {FaultKind.REFUSAL, FaultKind.MAX_TOKENS, FaultKind.EMPTY}
+    values = {FaultKind.REFUSAL, FaultKind.MAX_TOKENS, FaultKind.EMPTY, FaultKind.CUT_AT_END}
     assert {fault.kind for fault in FAILURES} | values == set(FaultKind)
 
 
@@ -234,6 +248,24 @@ def test_a_reply_that_takes_too_long_as_a_whole_times_out_though_it_never_falls_
     assert "45 s" in str(failure)
 
 
+@pytest.mark.parametrize("kind", [FaultKind.SLOW, FaultKind.SLOW_STREAM])
+def test_closing_the_model_ends_the_calls_in_flight(kind):
+    asked = threading.Event()
+
+    def author(_request):
+        asked.set()
+        return "Too late."
+
+    with Twin(author, faults=[Fault(kind, 60)]) as twin, ThreadPoolExecutor(1) as pool:
+        model = a_claude(twin)
+        future = pool.submit(failure_of, model, a_prompt())
+        assert asked.wait(10)
+        model.close()
+        assert future.result().kind is CallFailure.CUT_OFF  # not TIMED_OUT: nobody waited for that
+        assert failure_of(model, a_prompt()).kind is CallFailure.UNREACHABLE
+        assert len(twin.ledger()) == 1
+
+
 def test_what_had_come_of_a_reply_is_kept_with_its_failure():
     with Twin(submitting, faults=[FaultKind.CUT_OFF]) as twin:
         assert failure_of(a_claude(twin), a_prompt(answer=ANSWER)).text == "Here it is."
@@ -259,6 +291,37 @@ def test_a_conversation_that_ends_with_the_assistant_is_a_mistake_of_ours():
 def test_an_event_that_the_protocol_does_not_allow_is_refused(data):
     with pytest.raises(ValueError, match=r"."):
         Assembly().take(data)
+
+
+def mutilated(value: object, rng: random.Random) -> object:
+    """``value`` with something in it lost, or in the place of something else."""
+    if rng.random() < 0.004:
+        return rng.choice([None, -1, "x", [], {}, True, 1.5, {"type": "text"}])
+    if isinstance(value, dict):
+        return {k: mutilated(v, rng) for k, v in value.items() if rng.random() > 0.002}
+    return [mutilated(v, rng) for v in value] if isinstance(value, list) else value
+
+
+def test_any_stream_gives_a_reply_or_is_refused():
+    asked = {"model": "claude-opus-5-5", "max_tokens": 999, "messages": [], "tools": [TOOL_JSON]}
+    parts = written(submitting(asked), asked, "r1")
+    usage = {"input_tokens": 1, "output_tokens": 2}
+    stream = [data for _, data in events(parts, message(parts, asked, "r1", usage))]
+    outcomes = Counter()
+    for seed in range(600):
+        rng, assembly = random.Random(seed), Assembly()
+        try:
+            for event in stream:
+                if rng.random() > 0.003:
+                    assembly.take(json.dumps(mutilated(event, rng)))
+            reply = assembly.reply("r1")
+            assert isinstance(reply.text, str)
+            assert all(isinstance(use.arguments, dict) for use in reply.tool_uses)
+            outcomes["reply"] += 1
+        except ValueError:
+            assert isinstance(assembly.text, str)
+            outcomes["refused"] += 1
+    assert min(outcomes["reply"], outcomes["refused"]) > 20
 
 
 # --- the cache -----------------------------------------------------------------------------------

@@ -276,6 +276,14 @@ def test_a_mutator_gets_valid_offspring_that_are_new_each_time():
     assert not any(contract_problems(genome) for genome in genomes)
 
 
+def test_a_slip_is_told_to_the_author_and_mended_at_the_second_attempt():
+    with Twin(Author(seed=1, slips=1)) as twin:
+        made = Mutator(a_claude(twin.url)).propose(a_context())
+        turns = [len(request["messages"]) for request in twin.asked]
+    assert isinstance(made, Proposal)
+    assert turns == [1, 3]
+
+
 def test_a_crossover_gets_something_of_both_parents():
     second = TRAIN.replace("DEPTH = 2", "DEPTH = 3").replace("MATRIX_LR = 0.04", "MATRIX_LR = 0.05")
     second = second.replace("SOFTCAP = 15.0", "SOFTCAP = 20.0")
