@@ -204,6 +204,10 @@ class Breeder:
         """A variant's files; the latest ones are kept in memory."""
         return self._read_genome(sha)
 
+    def diff(self, variant: Variant) -> str:
+        """What a variant changed in its first parent, unified; empty for the baseline."""
+        return self._branches.diff(variant.parents[0], variant.sha) if variant.parents else ""
+
     def trailer(self, sha: str, key: str) -> str | None:
         """The last fact called ``key`` in the message of a variant's commit; None without one."""
         lines = reversed(self._branches.message(sha).splitlines())

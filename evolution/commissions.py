@@ -24,12 +24,21 @@ from agents import (
     Refusal,
     Reply,
 )
+from agents.briefing import Briefing, FailedTry
 from evolution.breeding import Breeder, Field, Knowledge
 from evolution.confirmation import trial_seed
 from evolution.manuals import operator_weights
 from evolution.pool import Pool
 from evolution.story import Story
-from population import Commission, CommissionState, Manual, Store, Variant
+from population import (
+    Commission,
+    CommissionState,
+    FailureClass,
+    Manual,
+    Store,
+    Trial,
+    Variant,
+)
 
 #: Key of the trailer that names the commission in the message of a variant's commit.
 TRAILER = "Commission"
@@ -40,6 +49,16 @@ PATIENCE_SECONDS = 2.0
 #: Draws of an operator with parents before a turn commissions nothing.
 DRAWS = 6
 
+#: Failures that a genome causes, and another edit may mend.
+MENDABLE = (
+    FailureClass.OUT_OF_MEMORY,
+    FailureClass.NOT_FINITE,
+    FailureClass.TIME_OUT,
+    FailureClass.IMPORT_ERROR,
+    FailureClass.CONTRACT,
+    FailureClass.ERROR,
+)
+_REPAIRER, _TRIAL = "repairer", "trial "
 _LASTING = (CallFailure.OUT_OF_MONEY, CallFailure.UNAUTHORISED)  # waiting mends neither
 
 
@@ -120,6 +139,7 @@ class Commissions:
         self._pool: Pool[Delivery] = Pool()
         self._under_way: dict[int, Commission] = {}
         self._ready: deque[tuple[int, Proposal]] = deque()
+        self._broken: deque[Trial] = deque()
         self._failure: CallFailure | None = None
         self._failures_in_a_row = 0
         self._rests_until = 0.0
@@ -170,7 +190,21 @@ class Commissions:
         field = self._breeder.field(known())
         # After a failure a single one finds out whether the provider is back.
         for _ in range(1 if self._failure else missing):
-            self._commission(field)
+            if self._broken:
+                self._commission_repair(self._broken.popleft(), field)
+            else:
+                self._commission(field)
+
+    def mend(self, trial: Trial) -> None:
+        """Have a variant repaired whose genome crashed; one attempt each, and none at a repair."""
+        failure = trial.outcome.failure if trial.outcome is not None else None
+        if self._staff is None or failure is None or failure.kind not in MENDABLE:
+            return
+        is_repair = self._store.variant(trial.variant).operator == _REPAIRER
+        known = (c for c in self._store.commissions() if c.operator == _REPAIRER)
+        was_tried = any(commission.parents == (trial.variant,) for commission in known)
+        if _REPAIRER in self._staff.operators and not (is_repair or was_tried):
+            self._broken.append(trial)
 
     def goes_first(self, rng: np.random.Generator) -> bool:
         """True if a worker that is free now gets a proposal that waits; drawn by weight."""
@@ -219,6 +253,17 @@ class Commissions:
         )
         self._start(commission, field)
 
+    def _commission_repair(self, trial: Trial, field: Field) -> None:
+        number = len(self._store.commissions()) + 1
+        commission = self._store.open_commission(
+            operator=_REPAIRER,
+            parents=(trial.variant,),
+            rng_seed=trial_seed(self._rng_seed, f"commission {number}"),
+            intent=f"{_TRIAL}{trial.id}",
+            at=self._clock(),
+        )
+        self._start(commission, field)
+
     def _drawn(self, field: Field, rng: np.random.Generator) -> tuple[str, tuple[str, ...]] | None:
         weights = self._asked_of(field.known.manual)
         names, total = list(weights), sum(weights.values())
@@ -234,6 +279,7 @@ class Commissions:
     def _start(self, commission: Commission, field: Field) -> None:
         rng = np.random.default_rng([commission.rng_seed, 1])
         context = self._breeder.context(field, commission.parents, rng)
+        context = replace(context, briefing=self._briefing(commission))
         assert self._staff is not None
         self._under_way[commission.id] = commission
         self._pool.submit(commission.id, partial(carried_out, self._staff, commission, context))
@@ -243,6 +289,21 @@ class Commissions:
             operator=commission.operator,
             parents=list(commission.parents),
         )
+
+    def _briefing(self, commission: Commission) -> Briefing:
+        """What the operator is told beside its parents."""
+        if not commission.intent.startswith(_TRIAL):
+            return Briefing()
+        trial = self._store.trial(int(commission.intent.removeprefix(_TRIAL)))
+        return Briefing(failures=(self._failed_try(trial),))
+
+    def _failed_try(self, trial: Trial) -> FailedTry:
+        failure = trial.outcome.failure if trial.outcome is not None else None
+        assert failure is not None
+        said = f"{failure.message}\n{failure.log_tail}".strip()
+        variant = self._store.variant(trial.variant)
+        diff = self._breeder.diff(variant)
+        return FailedTry(variant.name, trial.id, failure.kind.value, said, diff)
 
     # --- taking in ---------------------------------------------------------------------------
 

@@ -431,6 +431,8 @@ class Engine:
         self._update_fitness()
         self._accounts.save()
         self._story.finished(trial, variant, event.outcome)
+        if self._config.agents.repair and trial.purpose is Purpose.SCREEN:
+            self._commissions.mend(trial)
         self._check_baseline()
 
     def _is_tried_again(self, event: Finished) -> bool:

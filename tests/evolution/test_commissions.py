@@ -3,12 +3,22 @@ from collections import Counter
 
 import pytest
 
-from agents import CallFailure, Reply
+from agents import CallFailure, Proposal, Reply
 from evolution.engine import Ending
 from evolution.events import read_events
 from evolution.executors import ScriptedExecutor
-from population import CommissionState, Purpose, RunState, Store, TrialStatus
-from tests.evolution.runs import Twiddle, a_run, an_engine, world
+from population import (
+    CommissionState,
+    FailureClass,
+    Origin,
+    Purpose,
+    RunState,
+    Store,
+    TrialStatus,
+    knobs,
+    set_knobs,
+)
+from tests.evolution.runs import Twiddle, a_run, an_engine, crash, world
 from tests.evolution.staffs import Author, HouseStaff, block
 
 ALONE = {"operators__knob": 0.0, "operators__structure": 0.0, "operators__merge": 0.0}
@@ -257,6 +267,53 @@ def test_a_bug_of_an_operator_ends_the_sitting_with_its_own_words(tmp_path):
         pytest.raises(KeyError, match="a bug"),
     ):
         engine.run()
+
+
+def test_a_variant_whose_genome_crashed_is_repaired_once(tmp_path):
+    told = []
+
+    class Repairer:
+        name, parent_count = "repairer", 1
+
+        def propose(self, context):
+            told.append(context.briefing.failures[0])
+            parent = context.parents[0]
+            text = set_knobs(parent.genome.main, {"SOFTCAP": 15.0, "HEAD_DIM": 48})
+            genome = parent.genome.with_main(text)
+            return Proposal(genome, (parent.variant.sha,), Origin.MUTATION, self.name, "mended")
+
+    class House(HouseStaff):
+        def operator(self, name, model):
+            return Repairer() if name == "repairer" else super().operator(name, model)
+
+    def script(job):
+        values = knobs(job.genome.main)
+        if values["SOFTCAP"] != 15.0 or values["HEAD_DIM"] == 48:  # the repair is no better
+            return crash(FailureClass.ERROR, "it broke at line 7")
+        return world(job)
+
+    staff = House(Author())
+    staff.operators = ("mutator", "repairer")
+    paths = asked_run(tmp_path, limits__trials=8)
+    executor = ScriptedExecutor(script, slot_count=2)
+    with an_engine(paths, executor, after_turn=waiting, staff=lambda _: staff) as (
+        engine,
+        space,
+        _,
+    ):
+        engine.run()
+        broken = [
+            t
+            for t in space.store.trials(purpose=Purpose.SCREEN, status=TrialStatus.CRASHED)
+            if space.store.variant(t.variant).operator != "repairer"
+        ]
+        repairs = [c for c in space.store.commissions() if c.operator == "repairer"]
+        assert broken
+        assert repairs
+        assert len({c.parents for c in repairs}) == len(repairs)
+        assert {c.parents[0] for c in repairs} <= {t.variant for t in broken}
+        assert all("it broke at line 7" in failed.message for failed in told)
+        assert all("SOFTCAP" in failed.diff for failed in told)
 
 
 def test_a_run_without_models_asks_nobody(tmp_path):
