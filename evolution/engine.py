@@ -431,9 +431,13 @@ class Engine:
         self._update_fitness()
         self._accounts.save()
         self._story.finished(trial, variant, event.outcome)
+        self._mend(trial)
+        self._check_baseline()
+
+    def _mend(self, trial: Trial) -> None:
+        """Have an offspring repaired that crashed, if the settings allow it."""
         if self._config.agents.repair and trial.purpose is Purpose.SCREEN:
             self._commissions.mend(trial)
-        self._check_baseline()
 
     def _is_tried_again(self, event: Finished) -> bool:
         """Requeue a trial that failed by our own fault; give up on the sitting if all do."""
@@ -532,6 +536,8 @@ class Engine:
                 self._queue(variant, Purpose.SCREEN)
         self._decided("begin", {"sitting_began": self._clock()})
         self._commissions.begin(self._known)
+        for trial in known:
+            self._mend(trial)
         if any(t.outcome is not None and t.outcome.val_bpb is not None for t in known):
             self._update_fitness(everywhere=True)  # it was killed before it could, perhaps
         self._check_baseline()

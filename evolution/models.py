@@ -1,13 +1,13 @@
 """The language models of a run, by role: made of its settings once, shared by all threads."""
 
-import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from agents import Model
 from agents.breaker import Breaker
 from agents.prices import Prices
+from evolution import keys
 from evolution.agent_settings import AgentSettings
 
 #: What plays the roles of an Anthropic run that names no models of its own.
@@ -18,13 +18,13 @@ LARGE, SMALL = "claude-opus-5-5", "claude-haiku-5-5"
 ROLES = ("mutator", "crossover", "minimizer", "repairer", "critic", "librarian")
 
 
-def check_models(settings: AgentSettings, environ: Mapping[str, str] = os.environ) -> list[str]:
+def check_models(settings: AgentSettings) -> list[str]:
     """The models that ``settings`` ask for, by name; asks none of them.
 
     Raises:
         EvolveError: One has no key, or no price.
     """
-    models = Models(settings, clock=time.monotonic, environ=environ)
+    models = Models(settings, clock=time.monotonic)
     try:
         names = list(dict.fromkeys(models.of(role).name for role in ROLES))
     finally:
@@ -41,22 +41,14 @@ class Models:
     Args:
         settings: Of a kind other than ``off``.
         clock: Seconds, from any origin.
-        environ: Where the keys are.
 
     Raises:
         EvolveError: From ``of``: no key is there, or the settings name no usable model.
     """
 
-    def __init__(
-        self,
-        settings: AgentSettings,
-        *,
-        clock: Callable[[], float],
-        environ: Mapping[str, str] = os.environ,
-    ) -> None:
+    def __init__(self, settings: AgentSettings, *, clock: Callable[[], float]) -> None:
         self._settings = settings
         self._clock = clock
-        self._environ = environ
         self._lock = threading.Lock()
         self._known: dict[str, Model] = {}
         self._doors: list[Callable[[], None]] = []
@@ -79,19 +71,18 @@ class Models:
         from agents.messages_api import ClaudeSettings
 
         settings = self._settings
-        claude = Claude(
-            ClaudeSettings(
-                model=name,
-                platform=settings.provider,
-                region=settings.region,
-                project=settings.project,
-                base_url=settings.base_url,
-                headers=settings.headers,
-                thinking=settings.thinking,
-                effort=settings.effort,
-                reply_seconds=settings.timeout_seconds,
-            ),
-            environ=self._environ,
+        address = ClaudeSettings(
+            model=name,
+            platform=settings.provider,
+            region=settings.region,
+            project=settings.project,
+            base_url=settings.base_url,
+            headers=settings.headers,
+            thinking=settings.thinking,
+            effort=settings.effort,
+            reply_seconds=settings.timeout_seconds,
         )
+        with keys.shown():
+            claude = Claude(address, environ=keys.environment())
         self._doors.append(claude.close)
         return claude

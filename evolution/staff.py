@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from agents import Model, ModelCrossover, Mutator, Operator
 from agents.prices import Prices
 from agents.spend import Purse, limit_of
+from evolution import keys
 from evolution.agent_settings import AgentSettings
 from evolution.models import ROLES, Models
 from population import Store
@@ -38,7 +39,9 @@ class AgentStaff:
         self._models = models
         prices = Prices.standard().changed(settings.prices)
         limit_usd = limit_of(store, store.run())
-        self._purse = Purse(store, prices, limit_usd=limit_usd, clock=clock)
+        self._purse = Purse(
+            store, prices, limit_usd=limit_usd, clock=clock, environment=keys.environment()
+        )
         for role in ROLES:
             prices.of(models.of(role).name)
         self._make: Mapping[str, Callable[[Model], Operator]] = {

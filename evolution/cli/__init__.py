@@ -13,9 +13,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     from evolution.cli.app import app
     from evolution.cli.text import clean
+    from evolution.keys import hidden
 
     try:
-        app(args=None if arguments is None else list(arguments), prog_name="evolve")
+        with hidden():
+            app(args=None if arguments is None else list(arguments), prog_name="evolve")
     except EvolveError as error:
         sys.stderr.write(f"{clean(str(error))}\n")
         sys.exit(error.exit_code)

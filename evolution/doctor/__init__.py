@@ -16,6 +16,7 @@ from evolution.doctor.machine import (
 from evolution.doctor.plan import plan_finding
 from evolution.doctor.project import Project, read_project
 from evolution.doctor.software import (
+    agents_finding,
     git_finding,
     key_finding,
     names_finding,
@@ -55,6 +56,8 @@ def examine(
     project = read_project(config, {key: value for key, value in asked.items() if value})
     findings.append(containment_finding(find_level(), project.config))
     findings += [*project.findings, *disk_findings(runs, project.cache)]
+    if project.config is not None:
+        findings.append(agents_finding(project.config.agents))
     findings.append(clock_finding(wall, time.time(), time.monotonic() - monotonic))
     if project.is_whole:
         findings.append(plan_finding(runs, project, gpus, probe))

@@ -11,7 +11,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import evolution
+from evolution import keys
+from evolution.agent_settings import AgentSettings
 from evolution.doctor.finding import Finding, Level
+from population import EvolveError
 from population.plumbing import GitMissingError, git_executable
 
 OUR_PACKAGES = ("population", "agents", "evolution", "analysis")
@@ -86,7 +89,7 @@ def _is_ours(name: str) -> bool:
 
 def key_finding() -> Finding:
     """Whether there is a key for a language model; never a character of it."""
-    has_key = bool(os.environ.get(_KEY, "").strip())
+    has_key = bool(keys.environment().get(_KEY, "").strip())
     address = os.environ.get(_ADDRESS, "").strip()
     host = _host(address) if address else None
     facts = {"is_set": has_key, "base_url_host": host}
@@ -95,6 +98,23 @@ def key_finding() -> Finding:
         remedy = f"{_ADDRESS} is no address: set it to one such as https://host, or unset it."
         return Finding("api key", Level.WARNING, words, remedy, facts)
     return Finding("api key", Level.OK, words + (f"; asks {host}" if host else ""), facts=facts)
+
+
+def agents_finding(settings: AgentSettings) -> Finding:
+    """Whether the language models of the settings have a key and a price; asks none of them."""
+    facts: dict[str, object] = {"kind": settings.kind, "limit_usd": settings.limit_usd}
+    if not settings.is_on:
+        words = "none is asked; `evolve run --agents claude --limit-usd 10` would"
+        return Finding("language models", Level.OK, words, facts=facts)
+    from evolution.models import check_models  # `agents` may be another package's name here
+
+    try:
+        names = check_models(settings)
+    except EvolveError as error:
+        remedy = "Set the key, or the model and its price, or [agents] kind = 'off'."
+        return Finding("language models", Level.PROBLEM, str(error), remedy, facts)
+    words = f"{', '.join(names)}: key and price are there; at most ${settings.limit_usd:g}"
+    return Finding("language models", Level.OK, words, facts={**facts, "models": names})
 
 
 def _host(address: str) -> str | None:

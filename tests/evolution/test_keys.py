@@ -1,0 +1,20 @@
+import os
+
+from evolution import keys
+
+
+def test_keys_are_out_of_the_environment_and_back_at_the_end(monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "planted")
+    with keys.hidden():
+        assert "ANTHROPIC_API_KEY" not in os.environ
+        assert keys.environment()["ANTHROPIC_API_KEY"] == "planted"
+        with keys.shown():
+            assert os.environ["ANTHROPIC_API_KEY"] == "planted"
+        assert "ANTHROPIC_API_KEY" not in os.environ
+    assert os.environ["ANTHROPIC_API_KEY"] == "planted"
+
+
+def test_everything_else_stays(monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:1")
+    with keys.hidden():
+        assert os.environ["ANTHROPIC_BASE_URL"] == "http://127.0.0.1:1"
