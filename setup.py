@@ -44,7 +44,7 @@ setup(
     ),
     package_data={
         "population": ["py.typed", "migrations/*.mako"],
-        "agents": ["py.typed", "prompts/*.md"],
+        "agents": ["py.typed", "prompts/*.md", "prices.toml"],
         "evolution": ["py.typed", "profiles/*.toml"],
         "analysis": ["py.typed", "templates/*.html"],
     },

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     )
     from agents.mutator import Mutator
     from agents.operator import Context, Operator, Parent, Proposal, Refusal
+    from agents.prices import Price, PriceError, Prices
     from agents.scripted import ScriptedModel
+    from agents.spend import Forecast, Metered, Purse, forecast, limit_of
 
 _HOMES = {
     "builtin": "KnobEdit StructureEdit",
@@ -38,7 +40,9 @@ _HOMES = {
     "model": "CallFailure Message Model ModelError Prompt Reply Tool ToolResult ToolUse Usage",
     "mutator": "Mutator",
     "operator": "Context Operator Parent Proposal Refusal",
+    "prices": "Price PriceError Prices",
     "scripted": "ScriptedModel",
+    "spend": "Forecast Metered Purse forecast limit_of",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
@@ -49,17 +53,23 @@ __all__ = [
     "ClaudeSettings",
     "Context",
     "Crossover",
+    "Forecast",
     "KnobEdit",
     "LiteralEdit",
     "Message",
+    "Metered",
     "Model",
     "ModelCrossover",
     "ModelError",
     "Mutator",
     "Operator",
     "Parent",
+    "Price",
+    "PriceError",
+    "Prices",
     "Prompt",
     "Proposal",
+    "Purse",
     "Refusal",
     "Reply",
     "ScriptedModel",
@@ -68,7 +78,9 @@ __all__ = [
     "ToolResult",
     "ToolUse",
     "Usage",
+    "forecast",
     "is_off_limits",
+    "limit_of",
 ]
 
 

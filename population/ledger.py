@@ -104,7 +104,15 @@ def spending(session: Session) -> Spending:
     """What was charged and what is set aside, whole and by role and model."""
     role, born = (CallRow.operator, CallRow.model), func.count(CallRow.variant.distinct())
     sums = select(*role, *_ROLE_SUMS, *_TOTALS, born).group_by(*role)
-    roles = [RoleSpending(*row) for row in session.execute(sums)]
+    led_to = select(*role, CallRow.variant).where(CallRow.variant.is_not(None)).distinct()
+    variants: dict[tuple[str, str], list[str]] = {}
+    for operator, model, variant in session.execute(led_to.order_by(CallRow.variant)):
+        variants.setdefault((operator, model), []).append(str(variant))
+    known = (RoleSpending(*row) for row in session.execute(sums))
+    roles = [
+        dataclasses.replace(role, variants=tuple(variants.get((role.operator, role.model), ())))
+        for role in known
+    ]
     roles.sort(key=lambda r: (-r.spent_usd - r.reserved_usd, r.operator, r.model))
     spent, reserved, count = session.execute(select(*_TOTALS, born)).one()
     return Spending(roles, count, spent, reserved)

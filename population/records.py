@@ -254,6 +254,7 @@ class RoleSpending:
         spent_usd: Dollars charged.
         reserved_usd: Dollars set aside for calls under way.
         variant_count: Variants that came of its calls.
+        variants: Their commits.
     """
 
     operator: str
@@ -267,6 +268,7 @@ class RoleSpending:
     spent_usd: float
     reserved_usd: float
     variant_count: int
+    variants: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
