@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evolution.manuals import ManualStanding, manual_standing
+from evolution.spending import ModelSpending, model_spending
 from population import (
     Assurance,
     Fitness,
@@ -107,6 +108,7 @@ class RunStatus:
         as_of: When this was read, in seconds since the epoch.
         metric: What scores are called, and how they are shown.
         verdict_assurance: How the verdict's scores were obtained, and what held their trainers.
+        models: What language models cost; None in a run that asks none.
     """
 
     name: str
@@ -130,6 +132,7 @@ class RunStatus:
     manual: ManualStanding | None = None
     metric: Metric = dataclasses.field(default_factory=Metric)
     verdict_assurance: Assurance | None = None
+    models: ModelSpending | None = None
 
     def as_dict(self) -> dict[str, object]:
         """The same as plain JSON values; ``fitness`` as it is kept, ``value`` as the metric's."""
@@ -190,6 +193,7 @@ def run_status(
         manual=manual_standing(store, program),
         metric=store.metric(),
         verdict_assurance=of_verdict(verdicts[-1].label, trials) if verdicts else None,
+        models=model_spending(store, elapsed),
     )
 
 

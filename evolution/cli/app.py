@@ -10,6 +10,7 @@ from evolution.cli.reading import leaderboard, status
 from evolution.cli.reporting import report
 from evolution.cli.search import resume, run
 from evolution.cli.seeding import seed
+from evolution.cli.spending import spend
 from evolution.cli.starting import init
 from evolution.cli.variants import diff, show
 
@@ -35,6 +36,7 @@ app.command(rich_help_panel=_READ)(leaderboard)
 app.command(rich_help_panel=_READ)(show)
 app.command(rich_help_panel=_READ)(diff)
 app.command(rich_help_panel=_READ)(lineage)
+app.command(rich_help_panel=_READ)(spend)
 app.command(rich_help_panel=_READ)(report)
 app.command(rich_help_panel=_READ)(export)
 app.command(rich_help_panel=_READ)(manual)

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.scale import INTERVAL
+from evolution.cli.spending import spending_words
 from evolution.cli.text import (
     clean,
     duration,
@@ -65,6 +66,8 @@ def status_lines(status: RunStatus, *, is_live: bool = True) -> list[tuple[str, 
         sigma = f"σ {with_unit(spread, status.metric)} from seed to seed"
         lines.append(("noise", Text(sigma)))
     lines += [("trials", _trials(status)), ("time", Text(time_words(status)))]
+    if status.models is not None:
+        lines.append(("models", Text("\n".join(spending_words(status.models)))))
     if status.manual is not None:
         lines.append(("manual", _manual(status.manual)))
     if status.verdict is not None:

@@ -16,6 +16,7 @@ from evolution.cli.options import (
     find_run,
     open_store,
 )
+from evolution.cli.spending import calls_as_dicts, print_calls
 from population import EvolveError
 
 if TYPE_CHECKING:
@@ -35,12 +36,16 @@ def show(
     variant: Annotated[str, typer.Argument(help=_VARIANT_HELP)],
     run: RunOption = None,
     runs: RunsOption = RUNS,
+    with_calls: Annotated[
+        bool, typer.Option("--calls", help="With every call of a language model behind it.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show one variant: where it comes from, what is believed of it, every trial of it.
 
     Examples:
       evolve show g003-011
+      evolve show g003-011 --calls
       evolve show 1f0c9a7 --json
     """
     from population.assurance import of_trials
@@ -51,6 +56,7 @@ def show(
         children = [v.name for v in store.variants() if found.sha in v.parents]
         trials = store.trials(variant=found.sha)
         fitness, metric = store.fitnesses().get(found.sha), store.metric()
+        calls = store.calls(variant=found.sha, with_texts=True) if with_calls else []
     parents, how = [names.get(sha, sha) for sha in found.parents], of_trials(trials)
     facts = {
         **dataclasses.asdict(found),
@@ -63,11 +69,15 @@ def show(
         "containment": how.containment if how else None,
         "trials": [dataclasses.asdict(trial) for trial in trials],
     }
-    answer(
-        facts,
-        as_json,
-        lambda c: _print_variant(c, found, parents, children, fitness, trials, metric),
-    )
+    if with_calls:
+        facts["calls"] = calls_as_dicts(calls)
+
+    def show_all(console: "Console") -> None:
+        _print_variant(console, found, parents, children, fitness, trials, metric)
+        if with_calls:
+            print_calls(console, calls)
+
+    answer(facts, as_json, show_all)
 
 
 def diff(

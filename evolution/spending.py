@@ -1,0 +1,68 @@
+"""ModelSpending: what a run's language models cost, what came of it, and where it leads."""
+
+import dataclasses
+from dataclasses import dataclass
+
+from agents import Forecast, forecast, limit_of
+from population import Lineage, Spending, Store
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmedGain:
+    """What a verdict confirmed, against all that models had cost.
+
+    Attributes:
+        label: Of the verdict.
+        gain: At home depth, in the unit of the run's score; positive is better.
+        usd_per_gain: Dollars for one unit of gain.
+        kept: By ``role, model``: variants of theirs that the champion descends from, or is.
+    """
+
+    label: str
+    gain: float
+    usd_per_gain: float
+    kept: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpending:
+    """What models cost.
+
+    Attributes:
+        spending: By role and model, and whole.
+        limit_usd: The most they may cost; None is no limit.
+        forecast: Where it leads at the pace of the run so far.
+        confirmed: The last confirmed gain; None before one.
+    """
+
+    spending: Spending
+    limit_usd: float | None
+    forecast: Forecast
+    confirmed: ConfirmedGain | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        """The same as plain JSON values."""
+        return dataclasses.asdict(self)
+
+
+def model_spending(store: Store, elapsed_seconds: float) -> ModelSpending | None:
+    """What the models of a run cost; None if it has neither asked one nor set a limit."""
+    spending, limit = store.spending(), limit_of(store, store.run())
+    if not spending.roles and limit is None:
+        return None
+    pace = forecast(spending, limit_usd=limit, elapsed_seconds=elapsed_seconds)
+    return ModelSpending(spending, limit, pace, _confirmed(store, spending))
+
+
+def _confirmed(store: Store, spending: Spending) -> ConfirmedGain | None:
+    for verdict in reversed(store.verdicts()):
+        home = next((rung for rung in verdict.rungs if rung.depth_scale == 1.0), None)
+        if verdict.champion is None or not verdict.is_confirmed or home is None or not home.gain:
+            continue
+        line = Lineage(store.variants()).ancestors(verdict.champion) | {verdict.champion}
+        kept = {
+            f"{role.operator}, {role.model}": len(line.intersection(role.variants))
+            for role in spending.roles
+        }
+        return ConfirmedGain(verdict.label, home.gain, spending.spent_usd / home.gain, kept)
+    return None
