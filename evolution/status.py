@@ -9,6 +9,7 @@ from pathlib import Path
 
 from evolution.manuals import ManualStanding, manual_standing
 from evolution.spending import ModelSpending, model_spending
+from evolution.workspace import DRY_RUN
 from population import (
     Assurance,
     Fitness,
@@ -26,8 +27,6 @@ from population import (
 )
 from population.assurance import UNSAFE, by_variant, of_verdict
 
-#: The store's fact that says that the scores of a run are made up.
-DRY_RUN = "dry_run"
 #: What is said of a fitness that no reading of its own stands behind.
 _NONE = Assurance(Scoring.REPORTED, UNSAFE)
 _SCORED = (TrialStatus.COMPLETE, TrialStatus.STOPPED_EARLY)

@@ -63,6 +63,8 @@ DISK_FLOOR_MB = 300
 BASELINE_NAME = "g000-000"
 #: The store's fact that holds the training budget of one trial.
 BUDGET = "budget"
+#: The store's fact that says that the scores of a run are made up.
+DRY_RUN = "dry_run"
 
 
 class WorkspaceError(EvolveError):

@@ -82,8 +82,7 @@ def run(  # noqa: PLR0917 - typer passes them by name
       evolve run --hours 8 --data essays.txt
       evolve run --agents claude --limit-usd 10
     """
-    from evolution.status import DRY_RUN
-    from evolution.workspace import create_run
+    from evolution.workspace import DRY_RUN, create_run
     from population import Store
 
     overrides = {
@@ -170,8 +169,8 @@ def _sit(
     from evolution.cli.rehearsal import rehearsal
     from evolution.cli.tables import status_view
     from evolution.sitting import sitting
-    from evolution.status import DRY_RUN, run_status
-    from evolution.workspace import open_run
+    from evolution.status import run_status
+    from evolution.workspace import DRY_RUN, open_run
 
     with open_run(paths, report=say) as workspace:
         if limit_usd is not None:

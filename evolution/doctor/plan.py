@@ -9,7 +9,7 @@ from evolution.config import EvolutionConfig
 from evolution.doctor.finding import Finding, Level
 from evolution.doctor.project import Project
 from evolution.doctor.torch_probe import REFERENCE_DATE, REFERENCE_RATE, TorchProbe
-from evolution.status import DRY_RUN
+from evolution.workspace import DRY_RUN
 from population import Budget, BudgetKind, EvolveError, Purpose, RunPaths, Store, TrialStatus
 from population.records import script_files_of
 

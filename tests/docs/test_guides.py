@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from evolution.status import DRY_RUN
-from evolution.workspace import create_run
+from evolution.workspace import DRY_RUN, create_run
 from population import RunState, Store
 from tests.evolution.runs import settings
 
