@@ -104,7 +104,9 @@ def own_noise(groups: Iterable[Sequence[float]], scores: Iterable[float], *, lev
 def _size(level: float, scores: Iterable[float]) -> float:
     """How large a metric's values are: the baseline's, or how far others lie from it."""
     distances = [abs(score - level) for score in scores]
+    others = [distance for distance in distances if distance > 0] or [0.0]
     size = max(abs(level), float(np.median(distances)) if distances else 0.0)
+    size = size or float(np.median(others))
     return size if 0 < size < math.inf else 1.0
 
 

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evolution.noise import Posterior, Reading, VariantNode, fit
@@ -78,6 +78,7 @@ def test_no_difference_between_deterministic_runs_is_no_gain():
     st.floats(-10, 10),
     st.floats(1e-3, 1e3),
 )
+@example([[0.0, 0.0], [1.0]], 0.0, 0.5)
 def test_noise_scales_with_the_metric(groups: list[list[float]], level: float, factor: float):
     scores = [score for group in groups for score in group]
     one = own_noise(groups, scores, level=level)
