@@ -177,6 +177,7 @@ class Limits:
         slack_share: Where the harness scores and keeps the clock: share of a ``wall`` budget, and
             of a ``cpu`` budget's cap, by which a training may run over before it hands in.
         slack_seconds: The same in seconds, for its last step and for writing its state.
+        scoring_seconds: One pass of a scorer, plus the seconds of the budget, or ``token_seconds``.
         pair_count: Pairs of steps of a calibration.
         memory_share: Share of the machine's memory that all slots together may hold.
     """
@@ -191,6 +192,7 @@ class Limits:
     startup_cpu_seconds: float = 1.0
     slack_share: float = 0.02
     slack_seconds: float = 1.0
+    scoring_seconds: float = 300.0
     pair_count: int = 20
     memory_share: float = 0.8
 
@@ -288,6 +290,7 @@ def job_spec(
         **{**box, **_scoring_options(site, slot, job, box["readable"])},
         cpu=slot.cpu,
         startup_seconds=limits.startup_seconds,
+        scoring_seconds=limits.scoring_seconds + (_seconds(job) or limits.token_seconds),
         train_seconds=limits.train_seconds(job, yardstick_tokens, is_trusted=is_trusted),
         calibration_seconds=limits.grace_seconds + limits.cpu_factor * _seconds(job),
         finish_seconds=limits.finish_seconds,

@@ -65,14 +65,12 @@ class Examiner:
         Raises:
             TrialOverError: It gives none.
         """
-        from evolution.scoring import Forged, bits_per_byte, check_claim, read_rows
+        from evolution.scoring import bits_per_byte, check_claim, read_rows
 
-        rows = read_rows(self._data, "slice")
-        claim = self._claim(state, rows)
-        try:
+        with _rulings():
+            rows = read_rows(self._data, "slice")
+            claim = self._claim(state, rows)
             check_claim(rows, claim)
-        except Forged as forged:
-            raise _rejected(forged) from None
         return bits_per_byte(claim, rows)
 
     def score(self, state: int) -> tuple[float, "AuditReport"]:
@@ -82,25 +80,16 @@ class Examiner:
             RejectedError: The claim is not believed.
             TrialOverError: A scorer failed.
         """
-        from evolution.scoring import (
-            Forged,
-            bits_per_byte,
-            check_claim,
-            judge,
-            read_rows,
-            take_audit,
-        )
+        from evolution.scoring import bits_per_byte, check_claim, judge, read_rows, take_audit
 
-        rows = read_rows(self._data, self._split)
-        claim = self._claim(state, rows)
-        try:
+        with _rulings():
+            rows = read_rows(self._data, self._split)
+            claim = self._claim(state, rows)
             check_claim(rows, claim)
             plan = self._plan(rows, claim)
             with self._scorer("audit", rows) as line, _own_copy(state) as own:
                 answers = take_audit(line, own, plan, rows.vocab_size)
                 report = judge(plan, claim, answers, self._tolerance())
-        except Forged as forged:
-            raise _rejected(forged) from None
         gap = report.mean_gap if self._box.spec.device != "cpu" else 0.0
         return bits_per_byte(claim, rows, mean_gap=min(0.0, gap)), report
 
@@ -150,6 +139,19 @@ class Examiner:
         # A GPU's kernels may round otherwise where a row has other neighbours; what slips under
         # the wider tolerance is taken off the score.
         return Tolerance() if self._box.spec.device == "cpu" else Tolerance(1e-2, 1e-2)
+
+
+@contextmanager
+def _rulings() -> Iterator[None]:
+    """A claim that is not believed ends the trial; what the scorer itself lacks is our fault."""
+    from evolution.scoring import Forged, ScoringError
+
+    try:
+        yield
+    except Forged as forged:
+        raise _rejected(forged) from None
+    except ScoringError as error:
+        raise TrialOverError("harness", f"the trial could not be scored: {error}") from None
 
 
 @contextmanager

@@ -421,6 +421,26 @@ class Arena:
         scoring_seconds: float = 300.0,
     ) -> Outcome:
         """What the real harness makes of a genome; the prepared data stay as they were."""
+        outcome = self.tried(
+            genome,
+            budget=budget,
+            snapshots=snapshots,
+            calibrate=calibrate,
+            scoring_seconds=scoring_seconds,
+        )
+        self.ruler.check(self.data, self.data_hash)
+        return outcome
+
+    def tried(
+        self,
+        genome: str,
+        *,
+        budget: Budget = BUDGET,
+        snapshots: tuple[float, ...] = (),
+        calibrate: bool = False,
+        scoring_seconds: float = 300.0,
+    ) -> Outcome:
+        """The same, whatever the state of the prepared data."""
         folder = self.new_folder()
         site = _Site(
             run_id=f"arena-{os.getpid()}-{folder.name}",
@@ -442,11 +462,9 @@ class Arena:
             if calibrate:
                 executor.set_yardstick(executor.calibrate_baseline("cpu").baseline_seconds)
             executor.submit(job)
-            outcome = _last(executor).outcome
+            return _last(executor).outcome
         finally:
             executor.close()
-        self.ruler.check(self.data, self.data_hash)
-        return outcome
 
     @cached_property
     def honest(self) -> Outcome:

@@ -139,7 +139,9 @@ def test_every_kind_of_failure_is_stored_with_its_class_and_none_is_paid_twice(t
             assert store.spending().spent_usd >= dollars_of(billed.values())
 
 
-@pytest.mark.parametrize(("in_flight", "limit"), [(1, 2.5), (16, 8.0)])
+@pytest.mark.parametrize(
+    ("in_flight", "limit"), [pytest.param(1, 2.5, marks=pytest.mark.slow), (16, 8.0)]
+)
 def test_an_engine_killed_with_a_reply_in_hand_passes_no_limit_and_pays_no_reply_twice(
     tmp_path, in_flight, limit
 ):
@@ -177,6 +179,7 @@ def test_an_engine_killed_with_a_reply_in_hand_passes_no_limit_and_pays_no_reply
             assert not [c for c in store.calls() if c.state is CallState.RESERVED]
 
 
+@pytest.mark.slow
 def test_with_the_twin_gone_for_an_hour_the_search_goes_on_and_it_comes_back(tmp_path):
     paths = asked_run(tmp_path, limits__trials=14, agents__limit_usd=20.0)
     executor = ScriptedExecutor(world, slot_count=2)
@@ -242,6 +245,7 @@ class Ticking:
         self.now += 60
 
 
+@pytest.mark.slow
 def test_prefixes_are_read_from_the_cache_from_the_second_call_of_a_role_on(tmp_path):
     paths = asked_run(tmp_path, limits__trials=16, agents__limit_usd=20.0, agents__in_flight=1)
     with Twin(cache=PromptCache(min_tokens=128)) as twin:
