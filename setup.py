@@ -76,6 +76,7 @@ setup(
         "typer>=0.12",
     ],
     extras_require={
+        "openai": ["openai>=3.54"],
         "notebooks": ["ipykernel>=6.29", "jupyterlab>=4.2"],
         "dev": [
             "coverage>=7.10",
@@ -85,6 +86,7 @@ setup(
             "mypy>=1.11",
             "nbclient>=0.10",
             "nbformat>=5.10",
+            "openai>=3.54",
             "pandas-stubs",
             "pytest>=8.2",
             "pytest-timeout>=2.3",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from agents.builtin import KnobEdit, StructureEdit
+    from agents.chat_api import OpenAISettings
     from agents.claude import Claude, ClaudeError
     from agents.crossover import Crossover, ModelCrossover
     from agents.literals import LiteralEdit, is_off_limits
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         Usage,
     )
     from agents.mutator import Mutator
+    from agents.openai import OpenAI, OpenAIModelError
     from agents.operator import Context, Operator, Parent, Proposal, Refusal
     from agents.prices import Price, PriceError, Prices
     from agents.scripted import ScriptedModel
@@ -33,12 +35,14 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "builtin": "KnobEdit StructureEdit",
+    "chat_api": "OpenAISettings",
     "claude": "Claude ClaudeError",
     "crossover": "Crossover ModelCrossover",
     "literals": "LiteralEdit is_off_limits",
     "messages_api": "ClaudeSettings",
     "model": "CallFailure Message Model ModelError Prompt Reply Tool ToolResult ToolUse Usage",
     "mutator": "Mutator",
+    "openai": "OpenAI OpenAIModelError",
     "operator": "Context Operator Parent Proposal Refusal",
     "prices": "Price PriceError Prices",
     "scripted": "ScriptedModel",
@@ -62,6 +66,9 @@ __all__ = [
     "ModelCrossover",
     "ModelError",
     "Mutator",
+    "OpenAI",
+    "OpenAIModelError",
+    "OpenAISettings",
     "Operator",
     "Parent",
     "Price",

@@ -18,6 +18,7 @@ import httpx2
 from agents.assembly import Assembly, reply_of
 from agents.claude_failures import Failures, kind_of_type
 from agents.connections import Connections
+from agents.http_failures import planted_key
 from agents.messages_api import ClaudeSettings, Thinking, request_of
 from agents.model import CallFailure, ModelError, Prompt, Reply
 from population import EvolveError, one_line
@@ -26,7 +27,6 @@ from population.errors import did_you_mean
 KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
 
 _SECRETS = (*KEYS, "AWS_BEARER_TOKEN_BEDROCK", "ANTHROPIC_AWS_API_KEY", "AWS_SECRET_ACCESS_KEY")
-_KEY_HEADERS = ("authorization", "x-api-key", "api-key", "proxy-authorization")
 _ADDRESSES = {
     "anthropic": "ANTHROPIC_BASE_URL",
     "bedrock": "ANTHROPIC_BEDROCK_MANTLE_BASE_URL",
@@ -245,10 +245,10 @@ def _settings_problem(settings: ClaudeSettings) -> str | None:
     ):
         if value not in known:
             return f"There is no {what} {str(value)!r}. {did_you_mean(value, known)}"
-    planted = sorted(name for name in settings.headers if name.lower() in _KEY_HEADERS)
-    if planted:
+    planted = planted_key(settings.headers)
+    if planted is not None:
         return (
-            f"The header {planted[0]!r} of the settings is a key, and settings are stored with the "
+            f"The header {planted!r} of the settings is a key, and settings are stored with the "
             f"run. Put it into {KEYS[0]}, or the whole header into ANTHROPIC_CUSTOM_HEADERS."
         )
     return None

@@ -2,8 +2,8 @@
 
 import math
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from agents.model import Message, Model, ModelError, Prompt
 from agents.offspring import offspring_problem
@@ -30,6 +30,7 @@ class Question:
         system: Standing instructions.
         text: The question itself.
         read: Makes a genome of a reply's text, or says why not.
+        files: Of the genome that a reply changes.
     """
 
     operator: str
@@ -37,6 +38,7 @@ class Question:
     system: tuple[str, ...]
     text: str
     read: Callable[[str], Genome | Refused]
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 def ask(model: Model, question: Question, context: Context) -> Proposal | Refusal:
@@ -46,7 +48,9 @@ def ask(model: Model, question: Question, context: Context) -> Proposal | Refusa
     problem = ""
     for _ in range(2):
         try:
-            reply = model.reply(Prompt(question.operator, question.system, tuple(messages)))
+            reply = model.reply(
+                Prompt(question.operator, question.system, tuple(messages), files=question.files)
+            )
         except ModelError as error:
             return Refusal(question.operator, f"no reply: {one_line(str(error))}")
         cost_usd += reply.cost_usd

@@ -5,7 +5,7 @@ and ``agents.command`` speak to the outside, ``agents.scripted`` is the twin wit
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -95,6 +95,8 @@ class Prompt:
         answer: The form of the final answer: a tool that the model has to call; None for text.
         max_output_tokens: Where a reply is cut off.
         template: Hash of the prompt files it was made of (``agents.prompts.template_hash``).
+        files: Texts by path of the genome that the answer changes, for a model that edits files;
+            they stand in the conversation, too. Empty where the answer is no genome.
     """
 
     role: str
@@ -104,6 +106,7 @@ class Prompt:
     answer: Tool | None = None
     max_output_tokens: int = 8_192
     template: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ class Secrets:
             messages=tuple(self._message(message) for message in prompt.messages),
             tools=tuple(self._tool(tool) for tool in prompt.tools),
             answer=None if prompt.answer is None else self._tool(prompt.answer),
+            files={path: self.blotted(text) for path, text in prompt.files.items()},
         )
 
     def reply(self, reply: Reply) -> Reply:

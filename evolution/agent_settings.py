@@ -42,6 +42,9 @@ class AgentSettings(BaseModel):
         base_url: Of the server; "" for the environment's or the provider's own.
         headers: Further HTTP headers; not for keys.
         command: The coding agent's command line, as words; of kind ``command``.
+        command_key: Name of the environment's variable that holds its key; "" for none.
+        command_network: Whether its box has the network.
+        command_shows: Further files and folders that it may read.
         prices: Dollars per million tokens, by model, in place of the shipped list's.
     """
 
@@ -69,6 +72,9 @@ class AgentSettings(BaseModel):
     base_url: str = ""
     headers: Mapping[str, str] = Field(default_factory=dict)
     command: tuple[str, ...] = Field(default=(), strict=False)
+    command_key: Annotated[str, Field(pattern=r"^([A-Z][A-Z0-9_]*)?$")] = ""
+    command_network: bool = False
+    command_shows: tuple[str, ...] = Field(default=(), strict=False)
     prices: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -5,7 +5,7 @@ Imports nothing of the project; a key is never shown, kept or handed on.
 """
 
 import os
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 
 #: What the providers' clients read, each on its own; a cloud's general credentials stay.
@@ -16,21 +16,22 @@ NAMES = (
     "ANTHROPIC_AWS_API_KEY",
     "AWS_BEARER_TOKEN_BEDROCK",
     "OPENAI_API_KEY",
+    "OPENAI_ADMIN_KEY",
+    "OPENAI_CUSTOM_HEADERS",
 )
 _held: dict[str, str] = {}
 
 
 @contextmanager
 def hidden(environ: MutableMapping[str, str] = os.environ) -> Iterator[None]:
-    """Without the keys in ``environ``; at the end they are back."""
-    taken = {name: environ.pop(name) for name in NAMES if name in environ}
-    _held.update(taken)
+    """Without the keys in ``environ``; at the end they are back, with those held meanwhile."""
+    earlier = set(_held)
+    _held.update({name: environ.pop(name) for name in NAMES if name in environ})
     try:
         yield
     finally:
-        for name, value in taken.items():
-            del _held[name]
-            environ[name] = value
+        for name in _held.keys() - earlier:
+            environ[name] = _held.pop(name)
 
 
 @contextmanager
@@ -43,6 +44,19 @@ def shown(environ: MutableMapping[str, str] = os.environ) -> Iterator[None]:
     finally:
         for name in added:
             del environ[name]
+
+
+def hold(name: str, environ: MutableMapping[str, str] = os.environ) -> Callable[[], None]:
+    """Take one more key out of ``environ``, as a setting names it; the answer puts it back."""
+    if name not in environ:
+        return lambda: None
+    _held[name] = environ.pop(name)
+
+    def give_back() -> None:
+        if name in _held:
+            environ[name] = _held.pop(name)
+
+    return give_back
 
 
 def environment() -> dict[str, str]:

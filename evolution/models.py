@@ -3,12 +3,14 @@
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from agents import Model
 from agents.breaker import Breaker
 from agents.prices import Prices
 from evolution import keys
 from evolution.agent_settings import AgentSettings
+from population import EvolveError
 
 #: What plays the roles of an Anthropic run that names no models of its own.
 LARGE, SMALL = "claude-opus-5-5", "claude-haiku-5-5"
@@ -35,6 +37,10 @@ def check_models(settings: AgentSettings) -> list[str]:
     return names
 
 
+class ModelSettingsError(EvolveError):
+    """The settings name a kind of model that cannot be had here."""
+
+
 class Models:
     """Makes each model when it is first asked for; behind each stands a circuit breaker.
 
@@ -55,7 +61,7 @@ class Models:
 
     def of(self, role: str) -> Model:
         """The model that plays ``role``."""
-        name = self._settings.model_of(role, LARGE, SMALL)
+        name = self._settings.model_of(role, *self._defaults())
         with self._lock:
             if name not in self._known:
                 self._known[name] = Breaker(self._made(name), clock=self._clock)
@@ -66,7 +72,24 @@ class Models:
         for close in self._doors:
             close()
 
+    def _defaults(self) -> tuple[str, str]:
+        """What plays the roles that settings name no model for: large and small."""
+        settings = self._settings
+        if settings.kind == "claude":
+            return LARGE, SMALL
+        own = Path(settings.command[0]).name if settings.kind == "command" else ""
+        return settings.model or own, settings.model or own
+
     def _made(self, name: str) -> Model:
+        match self._settings.kind:
+            case "openai":
+                return self._openai(name)
+            case "command":
+                return self._command(name)
+            case _:
+                return self._claude(name)
+
+    def _claude(self, name: str) -> Model:
         from agents.claude import Claude
         from agents.messages_api import ClaudeSettings
 
@@ -86,3 +109,43 @@ class Models:
             claude = Claude(address, environ=keys.environment())
         self._doors.append(claude.close)
         return claude
+
+    def _openai(self, name: str) -> Model:
+        from agents.chat_api import OpenAISettings
+
+        try:
+            from agents.openai import OpenAI
+        except ModuleNotFoundError as error:
+            raise ModelSettingsError(
+                f"[agents] kind is 'openai', but {error.name} is not installed. "
+                "Install the extra: pip install 'evoresearch[openai]'."
+            ) from error
+        settings = self._settings
+        address = OpenAISettings(
+            model=name,
+            base_url=settings.base_url,
+            headers=settings.headers,
+            effort=settings.effort,
+            reply_seconds=settings.timeout_seconds,
+        )
+        with keys.shown():
+            model = OpenAI(address, environ=keys.environment())
+        self._doors.append(model.close)
+        return model
+
+    def _command(self, name: str) -> Model:
+        from agents.command import Command
+        from evolution.command_box import CommandBox, Room
+
+        settings = self._settings
+        box = CommandBox(
+            settings.command,
+            model=name,
+            key=settings.command_key,
+            environ=keys.environment(),
+            has_network=settings.command_network,
+            shows=settings.command_shows,
+            room=Room(seconds=settings.timeout_seconds),
+        )
+        self._doors += [box.close, keys.hold(settings.command_key)]
+        return Command(name, box.run)

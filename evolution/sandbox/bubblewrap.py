@@ -16,8 +16,9 @@ _SCRIPT_BYTES = 1 << 30  # /tmp and /dev/shm of a script of the user's own
 _PROBE_SECONDS = 10.0
 _MADE_BY_BWRAP = (Path("/proc"), Path("/dev"))
 _OPTIONS = ("--unshare-user", "--size", "--remount-ro", "--die-with-parent", "--cap-drop")
+_NETWORK = "--unshare-net"
 _NAMESPACES = (
-    *("--unshare-user", "--unshare-pid", "--unshare-net"),
+    *("--unshare-user", "--unshare-pid", _NETWORK),
     *("--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
 )
 # Read-only: a box of root's is root to /proc/sys, and bubblewrap alone leaves that open.
@@ -34,6 +35,7 @@ def box_command(
     hidden: Iterable[str] = (),
     workspace: str,
     workspace_bytes: int | None,
+    has_network: bool = False,
 ) -> list[str]:
     """The command in a box at level ``namespace``; at another level the command as it is.
 
@@ -49,12 +51,14 @@ def box_command(
         workspace: Absolute path of the folder that the command works in, and may write to.
         workspace_bytes: Size of the empty memory-backed folder there. None shows the folder of
             that path itself, to read and write.
+        has_network: True leaves it the machine's network. Never for a genome.
     """
     if level != _NAMESPACE:
         return list(command)
     other_bytes = _SCRIPT_BYTES if workspace_bytes is None else _SMALL_BYTES
+    namespaces = [kind for kind in _NAMESPACES if not (has_network and kind == _NETWORK)]
     return [
-        *(shutil.which("bwrap") or "bwrap", *_NAMESPACES),
+        *(shutil.which("bwrap") or "bwrap", *namespaces),
         *("--hostname", "box", "--die-with-parent", "--cap-drop", "ALL"),
         *("--dev", "/dev", *_memory_folder("/dev/shm", other_bytes)),
         *_device_mounts(devices),

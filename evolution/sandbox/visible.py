@@ -34,7 +34,7 @@ def system_readable() -> tuple[str, ...]:
     ``/proc`` and ``/sys/devices/system`` are among them: a box with a mount namespace shows its
     own ``/proc``, and Landlock keeps the other processes' memory and environment closed.
     """
-    candidates = [*_SYSTEM, *_package(), *(p for p in _python() if _may_be_shown(p))]
+    candidates = [*_SYSTEM, *_package(), *(p for p in _python() if may_be_shown(p))]
     return tuple(sorted({path for path in candidates if Path(path).exists()}))
 
 
@@ -134,7 +134,7 @@ def _links(path: Path) -> Iterator[str]:
     yield os.path.realpath(path)
 
 
-def _may_be_shown(path: str) -> bool:
+def may_be_shown(path: str) -> bool:
     """False for the private, what lies above it, and what lies below a secret folder."""
     private = {*_PRIVATE, str(Path.home()), os.path.realpath(Path.home())}
     if str(PACKAGE_ROOT) not in site.getsitepackages():

@@ -15,6 +15,7 @@ from agents import (
 )
 from agents.breaker import Breaker
 from agents.twin import Twin
+from tests.agents.chat_server import ChatServer, saying
 
 
 @pytest.fixture(scope="module")
@@ -27,17 +28,31 @@ def a_claude(twin: Twin) -> Claude:
     return Claude(ClaudeSettings(base_url=twin.url), environ={"ANTHROPIC_API_KEY": "planted"})
 
 
+def an_openai(server: ChatServer) -> Model:
+    pytest.importorskip("openai")
+    from agents import OpenAI, OpenAISettings
+
+    return OpenAI(OpenAISettings("small-1", base_url=server.url), environ={})
+
+
 MODELS = {
-    "scripted": lambda _twin: ScriptedModel(["One.", "Two."]),
-    "claude": a_claude,
-    "breaker": lambda twin: Breaker(a_claude(twin)),
+    "scripted": lambda _twin, _chats: ScriptedModel(["One.", "Two."]),
+    "claude": lambda twin, _chats: a_claude(twin),
+    "openai": lambda _twin, chats: an_openai(chats),
+    "breaker": lambda twin, _chats: Breaker(a_claude(twin)),
 }
 
 
+@pytest.fixture(scope="module")
+def chats():
+    with ChatServer(saying("One.")) as server:
+        yield server
+
+
 @pytest.fixture(params=MODELS.values(), ids=MODELS)
-def make(request, twin, monkeypatch):
+def make(request, twin, chats, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    return lambda: request.param(twin)
+    return lambda: request.param(twin, chats)
 
 
 def a_prompt(*messages: Message, system: str = "Be brief.") -> Prompt:
