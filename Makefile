@@ -85,7 +85,7 @@ docs: $(STAMP) ## rewrite docs/cli.md and docs/config.md
 	$(BIN)/python docs/build.py
 
 bench: $(STAMP) ## the calibrated budget against fixed steps and plain CPU time
-	$(BIN)/python benchmarks/budget.py
+	$(BIN)/python -m benchmarks.budget
 
 clean: ## remove caches and builds; runs/ and prepared data stay
 	rm -rf build dist *.egg-info .ruff_cache .mypy_cache .import_linter_cache .hypothesis htmlcov .coverage .coverage.*

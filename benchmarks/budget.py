@@ -11,7 +11,7 @@ Two questions, each beside a busy process that comes and goes on every core (see
    CPU-seconds per token, start-up and evaluation taken out, genome and baseline in turn. The
    interval of the bias holds the error of that reference too.
 
-    python benchmarks/budget.py --repeats 12 --json budget.json
+    python -m benchmarks.budget --repeats 12 --json budget.json
 """
 
 import argparse

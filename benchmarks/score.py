@@ -11,7 +11,7 @@ wall seconds with ``--device cuda``.
 *Power.* For each forgery (share of the tokens, nats) the probability that an audit catches it, by
 formula and by trying, at 1,000 and 4,000 probes. Losses and reference are those of the text.
 
-    python benchmarks/score.py --repeats 5 --json score.json
+    python -m benchmarks.score --repeats 5 --json score.json
 """
 
 import argparse
