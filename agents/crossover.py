@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from agents.briefing import TOKENS, shown_briefing
 from agents.conversation import Question, ask
 from agents.knob_moves import divisibility_breaks, significant
 from agents.literals import literal_values, set_literals
@@ -15,8 +16,6 @@ from agents.prompts import (
     filled,
     shown_fitness,
     shown_genome,
-    shown_history,
-    shown_sigma,
     standing,
 )
 from agents.replacements import Refused, apply_blocks, read_blocks, whole_file
@@ -167,14 +166,23 @@ def _is_power_of_two(value: int) -> bool:
 
 
 class ModelCrossover:
-    """Asks ``model`` to unite two parents; the whole file or SEARCH/REPLACE blocks come back."""
+    """Asks ``model`` to unite two parents; the whole file or SEARCH/REPLACE blocks come back.
+
+    Args:
+        model: Asked.
+        merge: Says whether their texts clash.
+        context_tokens: Room for what the run knows.
+    """
 
     name = "crossover"
     parent_count = 2
 
-    def __init__(self, model: Model, merge: Merge = merge_files) -> None:
+    def __init__(
+        self, model: Model, merge: Merge = merge_files, *, context_tokens: int = TOKENS
+    ) -> None:
         self._model = model
         self._merge = merge
+        self._context_tokens = context_tokens
 
     def propose(self, context: Context) -> Proposal | Refusal:
         """Ask, apply, lint; the author may correct itself once."""
@@ -200,17 +208,17 @@ class ModelCrossover:
             system=standing("crossover", context),
             text=filled(
                 "cross",
-                sigma=shown_sigma(context.sigma),
-                history=shown_history(context.history),
-                first_fitness=shown_fitness(first.fitness),
+                briefing=shown_briefing(context, self._context_tokens),
+                first_fitness=shown_fitness(first.fitness, context.metric),
                 first=shown_genome(first.genome),
                 first_changes=fenced(_changes(base, first.genome), "diff", limit=None),
-                second_fitness=shown_fitness(second.fitness),
+                second_fitness=shown_fitness(second.fitness, context.metric),
                 second=shown_genome(second.genome),
                 second_changes=fenced(_changes(base, second.genome), "diff", limit=None),
                 conflicts=self._conflicts(base, first.genome, second.genome),
             ),
             read=read,
+            files=first.genome.files,
         )
         return ask(self._model, question, context)
 

@@ -1,16 +1,10 @@
 """Mutator: a language model changes one parent."""
 
+from agents.briefing import TOKENS, shown_briefing
 from agents.conversation import Question, ask
 from agents.model import Model
 from agents.operator import Context, Proposal, Refusal
-from agents.prompts import (
-    filled,
-    shown_fitness,
-    shown_genome,
-    shown_history,
-    shown_sigma,
-    standing,
-)
+from agents.prompts import filled, shown_fitness, shown_genome, standing
 from agents.replacements import Refused, apply_blocks, read_blocks
 from population import Genome, Origin
 
@@ -22,13 +16,19 @@ _SCOPES = {
 
 
 class Mutator:
-    """Asks ``model`` for SEARCH/REPLACE blocks on one parent."""
+    """Asks ``model`` for SEARCH/REPLACE blocks on one parent.
+
+    Args:
+        model: Asked.
+        context_tokens: Room for what the run knows.
+    """
 
     name = "mutator"
     parent_count = 1
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, *, context_tokens: int = TOKENS) -> None:
         self._model = model
+        self._context_tokens = context_tokens
 
     def propose(self, context: Context) -> Proposal | Refusal:
         """Ask, apply, lint; the author may correct itself once."""
@@ -49,12 +49,12 @@ class Mutator:
             system=standing("mutator", context),
             text=filled(
                 "mutate",
-                sigma=shown_sigma(context.sigma),
-                history=shown_history(context.history),
-                fitness=shown_fitness(parent.fitness),
+                briefing=shown_briefing(context, self._context_tokens),
+                fitness=shown_fitness(parent.fitness, context.metric),
                 genome=shown_genome(parent.genome),
                 scope=scope,
             ),
             read=read,
+            files=parent.genome.files,
         )
         return ask(self._model, question, context)

@@ -7,7 +7,7 @@ from typing import Protocol
 from numpy.random import Generator
 
 from agents.briefing import Briefing
-from population import Contract, Fitness, Genome, Manual, Origin, Variant
+from population import Contract, Fitness, Genome, Manual, Metric, Origin, Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,8 @@ class Context:
         seen: Canonical hashes of every genome of the run: an exact repeat is refused.
         rng: All chance an operator may use.
         manual: The run's manual in force: rules that an offspring keeps, and advice.
-        sigma: Seed noise of one trial, in bpb; None until it is known.
+        sigma: Seed noise of one trial, in the metric's unit; None until it is known.
+        metric: What the score is; fitnesses are kept so that lower is better.
         history: What was tried, newest first, one line each: operator, hypothesis, effect or
             failure.
         contract: What offspring must keep.
@@ -50,6 +51,7 @@ class Context:
     contract: Contract = field(default_factory=Contract)
     briefing: Briefing = field(default_factory=Briefing)
     intent: str = ""
+    metric: Metric = field(default_factory=Metric)
 
 
 @dataclass(frozen=True, slots=True)

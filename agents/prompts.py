@@ -3,17 +3,28 @@
 Stable texts come first, so that providers can cache them; what changes from call to call last.
 """
 
-import math
 import re
 from collections.abc import Sequence
 from importlib.resources import files
 
+from agents.figures import shown_fitness, shown_sigma
 from agents.operator import Context
-from population import Fitness, Genome, fenced, one_line
+from population import Direction, Genome, fenced, one_line
+
+__all__ = [
+    "filled",
+    "shown_fitness",
+    "shown_genome",
+    "shown_history",
+    "shown_rules",
+    "shown_sigma",
+    "standing",
+]
 
 _HOLE = re.compile(r"\{\{(\w+)\}\}")
 _HISTORY_LINES = 40
 _LINE_CHARACTERS = 240
+_RULE_CHARACTERS = 2_000
 
 
 def filled(name: str, **texts: str) -> str:
@@ -34,30 +45,55 @@ def shown_genome(genome: Genome) -> str:
     )
 
 
-def shown_fitness(fitness: Fitness | None) -> str:
-    """A fitness with the digits that its error justifies, and never fewer than three decimals."""
-    if fitness is None or fitness.mean is None:
-        return "not scored yet"
-    sd = fitness.sd
-    decimals = 4
-    if sd > 0 and math.isfinite(sd):
-        decimals = min(6, max(3, 1 - math.floor(math.log10(sd))))
-    trials = f"{fitness.trial_count} trial" + ("" if fitness.trial_count == 1 else "s")
-    return f"{fitness.mean:.{decimals}f} ± {sd:.{decimals}f} (standard deviation; {trials})"
-
-
-def shown_sigma(sigma: float | None) -> str:
-    """The noise of one trial, in words."""
-    return "not known yet" if sigma is None else f"{sigma:.4f} bpb (standard deviation)"
-
-
 def shown_history(history: Sequence[str]) -> str:
     """The newest lines of what was tried, each cut to a line, fenced."""
     lines = [one_line(entry, _LINE_CHARACTERS) for entry in history[:_HISTORY_LINES]]
     return fenced("\n".join(lines) or "nothing yet")
 
 
+def shown_rules(context: Context) -> str:
+    """What the manual in force permits, in words, fenced: its defaults are not in its text."""
+    manual = context.manual
+    contract = manual.contract(context.contract)
+    parameters, memory = manual.limits.parameters_millions, manual.limits.memory_mb
+    is_free = contract.is_script and contract.imports is None
+    imports = "anything" if is_free else ", ".join(contract.allowed_imports)
+    lines = [
+        f"files: {', '.join(sorted(context.baseline.files))}; {context.baseline.entry} is started",
+        f"imports beside the standard library: {imports}",
+        f"frozen: {', '.join(manual.frozen) or 'nothing by name'}",
+        f"parameters: {'no limit' if parameters is None else f'at most {parameters:g} million'}",
+        f"memory: {'no limit' if memory is None else f'at most {memory:g} MB'}",
+        f"a tenth less code is worth {manual.simplicity_weight:g} of the noise of one trial",
+    ]
+    return fenced("\n".join(one_line(line, _RULE_CHARACTERS) for line in lines))
+
+
 def standing(role: str, context: Context) -> tuple[str, ...]:
-    """The instructions that stay the same all through a run: contract, role, the user's manual."""
+    """The instructions that stay the same from call to call, the longest-lived first.
+
+    Contract, role, the user's manual; then the page of lessons, which is written anew now and
+    then, if there is one.
+    """
     program = fenced(context.manual.text or "(none)", "markdown", limit=None)
-    return (filled("contract"), filled(role), filled("program", program=program))
+    blocks = (
+        _contract(context),
+        filled(role),
+        filled("program", program=program, rules=shown_rules(context)),
+    )
+    page = context.briefing.lessons
+    if not page.strip():
+        return blocks
+    return (*blocks, filled("lessons", lessons=fenced(page, "markdown", limit=None)))
+
+
+def _contract(context: Context) -> str:
+    if not context.contract.is_script:
+        return filled("contract")
+    metric = context.metric
+    way = "higher" if metric.direction is Direction.MAXIMIZE else "lower"
+    return filled(
+        "script",
+        score=fenced(one_line(f"{metric.name}, {way} is better")),
+        entry=fenced(one_line(context.baseline.entry)),
+    )

@@ -14,6 +14,7 @@ from numpy.random import Generator
 from agents import Context, Operator, Parent, Proposal, Refusal
 from evolution.config import PopulationSettings
 from evolution.manuals import HASH_DIGITS, TRAILER, operator_weights
+from evolution.noise import Posterior
 from evolution.selection import RESERVE_REACH, breeding_values, survivors, tournament
 from population import (
     Branches,
@@ -22,6 +23,7 @@ from population import (
     Genome,
     Lineage,
     Manual,
+    Metric,
     Origin,
     Store,
     Variant,
@@ -55,12 +57,14 @@ class Knowledge:
         sigma: Seed noise of one trial; None until it is known.
         history: What was tried, newest first, one line each.
         manual: In force.
+        belief: What the fitnesses follow from; None to tell no effects of edits.
     """
 
     fitnesses: Mapping[str, Fitness]
     sigma: float | None
     history: Sequence[str]
     manual: Manual
+    belief: Posterior | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +166,7 @@ class Breeder:
             sigma=known.sigma,
             history=tuple(known.history),
             contract=self.contract,
+            metric=self._metric,
         )
 
     def commit(self, proposal: Proposal, manual: Manual) -> Variant | Refusal:
@@ -213,6 +218,10 @@ class Breeder:
         lines = reversed(self._branches.message(sha).splitlines())
         start = f"{key}: "
         return next((line.removeprefix(start) for line in lines if line.startswith(start)), None)
+
+    @functools.cached_property
+    def _metric(self) -> Metric:
+        return self._store.metric()
 
     @functools.cached_property
     def baseline(self) -> Genome:

@@ -24,8 +24,9 @@ from agents import (
     Refusal,
     Reply,
 )
-from agents.briefing import Briefing, FailedTry
+from agents.briefing import Briefing
 from evolution.breeding import Breeder, Field, Knowledge
+from evolution.briefings import Briefings
 from evolution.confirmation import trial_seed
 from evolution.manuals import operator_weights
 from evolution.pool import Pool
@@ -114,9 +115,10 @@ class Commissions:
         story: Is told.
         rng_seed: Of the run: all chance of a commission follows from it and the number.
         clock: Seconds since the epoch.
+        briefings: Gathers what operators are told.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what one sitting has, by name
         self,
         *,
         store: Store,
@@ -127,8 +129,10 @@ class Commissions:
         story: Story,
         rng_seed: int,
         clock: Callable[[], float],
+        briefings: Briefings,
     ) -> None:
         self._store = store
+        self._briefings = briefings
         self._breeder = breeder
         self._staff = staff
         self._weights = weights
@@ -279,7 +283,7 @@ class Commissions:
     def _start(self, commission: Commission, field: Field) -> None:
         rng = np.random.default_rng([commission.rng_seed, 1])
         context = self._breeder.context(field, commission.parents, rng)
-        context = replace(context, briefing=self._briefing(commission))
+        context = replace(context, briefing=self._briefing(commission, field))
         assert self._staff is not None
         self._under_way[commission.id] = commission
         self._pool.submit(commission.id, partial(carried_out, self._staff, commission, context))
@@ -290,20 +294,24 @@ class Commissions:
             parents=list(commission.parents),
         )
 
-    def _briefing(self, commission: Commission) -> Briefing:
+    def _briefing(self, commission: Commission, field: Field) -> Briefing:
         """What the operator is told beside its parents."""
-        if not commission.intent.startswith(_TRIAL):
-            return Briefing()
-        trial = self._store.trial(int(commission.intent.removeprefix(_TRIAL)))
-        return Briefing(failures=(self._failed_try(trial),))
+        broken = None
+        if commission.intent.startswith(_TRIAL):
+            broken = self._store.trial(int(commission.intent.removeprefix(_TRIAL)))
+        return self._briefings.briefing(
+            commission.parents, field, under_way=self._being_made(field), broken=broken
+        )
 
-    def _failed_try(self, trial: Trial) -> FailedTry:
-        failure = trial.outcome.failure if trial.outcome is not None else None
-        assert failure is not None
-        said = f"{failure.message}\n{failure.log_tail}".strip()
-        variant = self._store.variant(trial.variant)
-        diff = self._breeder.diff(variant)
-        return FailedTry(variant.name, trial.id, failure.kind.value, said, diff)
+    def _being_made(self, field: Field) -> list[str]:
+        """Proposals that wait, and what other operators are at."""
+        ready = [f"{made.operator}: {made.hypothesis}" for _, made in self._ready]
+        asked = [
+            f"{one.operator} is at work on {' and '.join(names)}"
+            for one in self._under_way.values()
+            if (names := [field.variants[sha].name for sha in one.parents])
+        ]
+        return [*ready, *asked]
 
     # --- taking in ---------------------------------------------------------------------------
 

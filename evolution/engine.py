@@ -17,10 +17,12 @@ from agents import Operator
 from evolution.accounts import Accounts
 from evolution.belief import believe
 from evolution.breeding import Breeder, Knowledge, Offspring
+from evolution.briefings import Briefings
 from evolution.commissions import Commissions, Staff
 from evolution.config import MODEL_OPERATORS
 from evolution.confirmation import Confirmation, trial_seed
 from evolution.executors.protocol import Event, Executor, Finished, SnapshotTaken, Started
+from evolution.hardware import machine_facts
 from evolution.jobs import Jobs
 from evolution.manuals import Circumstances, Manuals
 from evolution.noise import Posterior
@@ -171,6 +173,12 @@ class Engine:
             story=self._story,
             rng_seed=rng_seed,
             clock=self._clock,
+            briefings=Briefings(
+                store=self._store,
+                breeder=self._breeder,
+                machine=machine_facts(self._device_class, self._executor.slot_count, self._budget),
+                tokens=self._config.agents.context_tokens,
+            ),
         )
 
     def request_drain(self) -> None:
@@ -292,6 +300,7 @@ class Engine:
             sigma=self._belief().sigma,
             history=self._story.history(),
             manual=self._manual(),
+            belief=self._belief(),
         )
 
     def _contender(self) -> Variant | None:

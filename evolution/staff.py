@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 
 from agents import Model, ModelCrossover, Mutator, Operator
 from agents.prices import Prices
@@ -45,8 +46,8 @@ class AgentStaff:
         for role in ROLES:
             prices.of(models.of(role).name)
         self._make: Mapping[str, Callable[[Model], Operator]] = {
-            "mutator": Mutator,
-            "crossover": ModelCrossover,
+            "mutator": partial(Mutator, context_tokens=settings.context_tokens),
+            "crossover": partial(ModelCrossover, context_tokens=settings.context_tokens),
         }
 
     def model(self, role: str, commission: int) -> Model:

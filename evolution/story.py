@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from agents import CallFailure, Refusal
 from evolution.events import EventLog
-from population import Outcome, Purpose, Store, Trial, Variant, Verdict
+from population import Outcome, Purpose, Store, Trial, TrialStatus, Variant, Verdict
 
 #: Lines of history shown to an operator.
 HISTORY_LINES = 40
@@ -16,6 +16,7 @@ class Story:
     def __init__(self, *, store: Store, events: EventLog) -> None:
         self._store = store
         self._events = events
+        self._lines: dict[int, str] = {}
 
     def tell(self, kind: str, **facts: object) -> None:
         """Append one event."""
@@ -95,8 +96,11 @@ class Story:
 
     def history(self) -> list[str]:
         """What was tried, newest first, one line each."""
-        ended = [t for t in self._store.trials(purpose=Purpose.SCREEN) if t.outcome is not None]
-        return [self._line(trial) for trial in reversed(ended[-HISTORY_LINES:])]
+        final = [status for status in TrialStatus if status.is_final]
+        ended = self._store.latest_trials(HISTORY_LINES, purpose=Purpose.SCREEN, status=final)
+        known = {trial.id: self._lines.get(trial.id) or self._line(trial) for trial in ended}
+        self._lines = known  # what has ended does not change
+        return list(known.values())
 
     def _line(self, trial: Trial) -> str:
         variant = self._store.variant(trial.variant)

@@ -6,7 +6,7 @@ come in as ``at``, in seconds since the epoch.
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -356,6 +356,23 @@ class Store:
             query = query.options(undefer(TrialRow.curve))
         with self._database.reading() as session:
             return [row.value(with_curve=with_curves) for row in session.scalars(query)]
+
+    def latest_trials(
+        self, count: int, *, purpose: Purpose, status: Collection[TrialStatus]
+    ) -> list[Trial]:
+        """The ``count`` trials that were queued last, of a purpose and in one of the states.
+
+        The last one comes first; curves are left out. Reads no others.
+        """
+        query = (
+            select(TrialRow)
+            .where(TrialRow.purpose == purpose.value)
+            .where(TrialRow.status.in_([one.value for one in status]))
+            .order_by(TrialRow.id.desc())
+            .limit(count)
+        )
+        with self._database.reading() as session:
+            return [row.value() for row in session.scalars(query)]
 
     def running(self) -> list[Lease]:
         """The running trials and who holds each."""

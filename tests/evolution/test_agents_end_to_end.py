@@ -66,7 +66,7 @@ def dollars_of(rows):
 
 
 def test_a_run_against_the_twin_uses_every_operator_and_its_books_agree(tmp_path):
-    paths = asked_run(tmp_path, limits__trials=16, agents__limit_usd=20.0)
+    paths = asked_run(tmp_path, limits__trials=16, agents__limit_usd=20.0, operators__crossover=1.0)
     with Twin() as twin:
         paths.settings.write_text(with_url(paths, twin))
         with played(twin, paths) as store:
