@@ -9,13 +9,13 @@ import os
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import anthropic
 import httpx2
 
 from agents.assembly import Assembly, reply_of
+from agents.batching import Batch
 from agents.claude_failures import Failures, kind_of_type
 from agents.connections import Connections
 from agents.http_failures import planted_key
@@ -39,14 +39,6 @@ _Foreign = (anthropic.AnthropicError, httpx2.HTTPError, httpx2.StreamError)
 
 class ClaudeError(EvolveError):
     """A model of Anthropic's cannot be asked with these settings, here."""
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Prompts that were handed in together: the provider's name for them, and how many."""
-
-    id: str
-    size: int
 
 
 class Claude:
@@ -132,6 +124,17 @@ class Claude:
             raise self._failures.of(error) from error
         lost = self._failures.named(CallFailure.MALFORMED, f"batch {batch.id} has no result for it")
         return [found.get(f"prompt-{number}", lost) for number in range(batch.size)]
+
+    def cancel(self, batch: Batch) -> None:
+        """End a batch before its time; what was not begun is not billed.
+
+        Raises:
+            ModelError: The provider did not hear of it.
+        """
+        try:
+            self._batches().cancel(batch.id)
+        except _Foreign as error:
+            raise self._failures.of(error) from error
 
     def _streamed(self, request: dict[str, Any], assembly: Assembly) -> Reply:
         """Send ``request`` and put its events together."""

@@ -178,6 +178,7 @@ class CallFailure(StrEnum):
     UNAUTHORISED = "unauthorised"  # 401, 403: no key, a wrong one, or no permission
     OUT_OF_MONEY = "out_of_money"  # the run's own limit; nothing was sent
     RESTING = "resting"  # the circuit breaker is open; nothing was sent
+    UNDER_WAY = "under_way"  # with a batch that has not ended: nothing is lost, ask for it later
     ABANDONED = "abandoned"  # the asking process died before it kept the reply
 
     @property

@@ -76,6 +76,17 @@ class Price:
             return max(dollars, self.long.worst_usd(prompt))
         return dollars
 
+    def times(self, share: float) -> "Price":
+        """The same with every price multiplied, e.g. for a discount."""
+        return Price(
+            self.input * share,
+            self.output * share,
+            self.cache_read * share,
+            self.cache_write * share,
+            self.above_tokens,
+            self.long.times(share) if self.long is not None else None,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Prices:

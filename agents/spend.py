@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from agents.batching import PRICE_SHARE, Deferred, Ticket
 from agents.model import (
     CallFailure,
     Message,
@@ -70,7 +71,10 @@ class Purse:
             PriceError: The model has no known price.
         """
         had = () if commission is None else self.store.calls(commission=commission)
-        return Metered(self, model, self._prices.of(model.name), commission, had)
+        price = self._prices.of(model.name)
+        if isinstance(model, Deferred):
+            price = price.times(PRICE_SHARE)
+        return Metered(self, model, price, commission, had)
 
 
 class Metered:
@@ -88,7 +92,7 @@ class Metered:
         self._model = model
         self._price = price
         self._commission = commission
-        self._had = deque(call for call in had if _stands(call))
+        self._had = deque(call for call in had if _stands(call, model))
         self._lock = threading.Lock()
 
     @property
@@ -104,7 +108,9 @@ class Metered:
         """
         prompt = self._purse.secrets.prompt(prompt)
         had = self._next_had(prompt)
-        return self._paid(prompt) if had is None else _given_again(had)
+        if had is None:
+            return self._paid(prompt)
+        return self._redeemed(had) if had.state is CallState.RESERVED else _given_again(had)
 
     def _next_had(self, prompt: Prompt) -> Call | None:
         with self._lock:
@@ -123,8 +129,30 @@ class Metered:
         number = purse.store.reserve_call(asked, limit_usd=purse.limit_usd)
         if number is None:
             raise self._out_of_money(prompt.role, worst)
+        return self._settled(number, worst, began, lambda: self._asked_for(number, prompt))
+
+    def _asked_for(self, number: int, prompt: Prompt) -> Reply:
+        """The reply; what is handed in with a batch is noted first, so that it can be had later."""
+        if not isinstance(self._model, Deferred):
+            return self._model.reply(prompt)
+        return self._model.redeem(self._model.hand_in(prompt, number, self._note))
+
+    def _note(self, tickets: Mapping[int, Ticket]) -> None:
+        self._purse.store.note_calls({n: ticket.as_details() for n, ticket in tickets.items()})
+
+    def _redeemed(self, call: Call) -> Reply:
+        """The reply to a call that was handed in with a batch, in an earlier sitting."""
+        model, ticket = self._model, Ticket.of_details(call.details)
+        assert isinstance(model, Deferred)
+        assert ticket is not None
+        assert call.id is not None
+        return self._settled(call.id, call.reserved_usd, call.at, lambda: model.redeem(ticket))
+
+    def _settled(self, number: int, worst: float, began: float, ask: Callable[[], Reply]) -> Reply:
+        """Ask, and book what came of it."""
+        purse = self._purse
         try:
-            reply = self._model.reply(prompt)
+            reply = ask()
         except ModelError as error:
             told = purse.secrets.error(error)
             self._book_failure(number, told, worst, began)
@@ -142,6 +170,8 @@ class Metered:
 
     def _book_failure(self, number: int, error: ModelError, worst: float, began: float) -> None:
         store = self._purse.store
+        if error.kind is CallFailure.UNDER_WAY and isinstance(self._model, Deferred):
+            return  # it stays set aside: the reply is asked for when the run goes on
         if not error.kind.was_sent:
             store.release_call(number)
             return
@@ -206,10 +236,12 @@ def limit_of(store: Store, record: RunRecord) -> float | None:
     return float(limit) if isinstance(limit, int | float) else None
 
 
-def _stands(call: Call) -> bool:
+def _stands(call: Call, model: Model) -> bool:
     """True if asking again would be paying twice for the same."""
     if call.state is CallState.FAILED:
         return CallFailure(call.failure or "").may_be_billed
+    if call.state is CallState.RESERVED:
+        return isinstance(model, Deferred) and Ticket.of_details(call.details) is not None
     return call.state is CallState.SETTLED
 
 

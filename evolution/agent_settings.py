@@ -33,6 +33,7 @@ class AgentSettings(BaseModel):
         context_tokens: Room for what the run knows, beside the genome.
         max_output_tokens: Where a reply is cut off.
         timeout_seconds: Of one call.
+        batches: Ask by Message Batches: half the price, and replies within a day.
         repair: One attempt at each variant whose genome crashed.
         critic: A reading of the champion's edits after each verdict.
         lessons_every: Finished trials between two distillations of lessons; 0 for none.
@@ -63,6 +64,7 @@ class AgentSettings(BaseModel):
     context_tokens: Annotated[int, Field(ge=500, le=500_000)] = 12_000
     max_output_tokens: Annotated[int, Field(ge=256, le=128_000)] = 16_000
     timeout_seconds: Annotated[float, Field(gt=0.0, le=3600.0)] = 300.0
+    batches: bool = False
     repair: bool = True
     critic: bool = True
     lessons_every: Annotated[int, Field(ge=0)] = 12
@@ -88,6 +90,12 @@ class AgentSettings(BaseModel):
             )
         if (self.kind == "command") != bool(self.command):
             raise ValueError("command and kind = 'command' belong together: set both, or neither")
+        if self.batches and (self.kind, self.provider) != ("claude", "anthropic"):
+            raise ValueError(
+                f"batches is true, but {self.provider if self.kind == 'claude' else self.kind} has "
+                "no Message Batches: take kind = 'claude' with provider = 'anthropic', or leave "
+                "batches out"
+            )
         secret = next((name for name in self.headers if _is_secret(name)), None)
         if secret is not None:
             raise ValueError(

@@ -24,6 +24,7 @@ from agents import (
     Refusal,
     Reply,
 )
+from agents.batching import HANDED_IN
 from agents.briefing import Briefing
 from evolution.breeding import Breeder, Field, Knowledge
 from evolution.briefings import Briefings
@@ -81,6 +82,15 @@ class Staff(Protocol):
 
     def operator(self, name: str, model: Model) -> Operator:
         """The operator ``name``, asking ``model``."""
+        ...
+
+    @property
+    def defers(self) -> bool:
+        """True if replies may take hours, and can be had in a later sitting."""
+        ...
+
+    def call_off(self) -> None:
+        """Nobody needs the replies any more that may take hours. Returns at once."""
         ...
 
     def close(self) -> None:
@@ -173,7 +183,8 @@ class Commissions:
         """Take up what an engine that died has left open."""
         if self._staff is None:
             return
-        self._store.abandon_calls(at=self._clock())
+        kept = HANDED_IN if self._staff.defers else ""
+        self._store.abandon_calls(at=self._clock(), without=kept)
         left = self._store.commissions(state=CommissionState.OPEN)
         field = self._breeder.field(known()) if left else None
         for commission in left:
@@ -225,6 +236,16 @@ class Commissions:
                 return made
             self._refuse(number, made, None)
         return None
+
+    @property
+    def must_be_awaited(self) -> bool:
+        """True if something is under way that a sitting which ends well waits for."""
+        return bool(self.in_flight) and not (self._staff is not None and self._staff.defers)
+
+    def call_off(self) -> None:
+        """The search is over: what may take hours is not waited for."""
+        if self._staff is not None and self.in_flight:
+            self._staff.call_off()
 
     def wait(self, seconds: float) -> None:
         """Until something has been carried out, but no longer than ``seconds``."""

@@ -348,11 +348,14 @@ class Engine:
 
     def _is_over(self) -> bool:
         """True once nothing runs, nothing is left to start, and the champion is judged."""
-        if self._store.trials(status=TrialStatus.RUNNING) or self._commissions.in_flight:
+        if self._store.trials(status=TrialStatus.RUNNING) or self._commissions.must_be_awaited:
             return False
         if self._is_draining:
             return True
         if self._reason_to_end() is None or self._store.trials(status=TrialStatus.QUEUED):
+            return False
+        if self._commissions.in_flight:
+            self._commissions.call_off()
             return False
         if self._queue_verdict_trials():
             return False

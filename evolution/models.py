@@ -4,13 +4,18 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agents import Model
+from agents.batching import Batched, Pace
 from agents.breaker import Breaker
 from agents.prices import Prices
 from evolution import keys
 from evolution.agent_settings import AgentSettings
 from population import EvolveError
+
+if TYPE_CHECKING:
+    from agents.claude import Claude
 
 #: What plays the roles of an Anthropic run that names no models of its own.
 LARGE, SMALL = "claude-opus-5-5", "claude-haiku-5-5"
@@ -47,28 +52,45 @@ class Models:
     Args:
         settings: Of a kind other than ``off``.
         clock: Seconds, from any origin.
+        pace: Of batches.
 
     Raises:
         EvolveError: From ``of``: no key is there, or the settings name no usable model.
     """
 
-    def __init__(self, settings: AgentSettings, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: AgentSettings, *, clock: Callable[[], float], pace: Pace | None = None
+    ) -> None:
         self._settings = settings
         self._clock = clock
+        self._pace = pace
         self._lock = threading.Lock()
         self._known: dict[str, Model] = {}
         self._doors: list[Callable[[], None]] = []
+        self._batched: list[Batched] = []
+
+    @property
+    def defers(self) -> bool:
+        """True if replies may take hours, and can be had in a later sitting."""
+        return self._settings.batches
 
     def of(self, role: str) -> Model:
         """The model that plays ``role``."""
         name = self._settings.model_of(role, *self._defaults())
         with self._lock:
             if name not in self._known:
-                self._known[name] = Breaker(self._made(name), clock=self._clock)
+                self._known[name] = self._made(name)
             return self._known[name]
+
+    def call_off(self) -> None:
+        """Nobody needs the replies any more that may take hours: they are not waited for."""
+        for batched in self._batched:
+            batched.call_off()
 
     def close(self) -> None:
         """End every connection; calls that are under way break off."""
+        for batched in self._batched:
+            batched.close()
         for close in self._doors:
             close()
 
@@ -81,15 +103,21 @@ class Models:
         return settings.model or own, settings.model or own
 
     def _made(self, name: str) -> Model:
+        """The model ``name``; behind a breaker, unless it asks so seldom that it needs none."""
         match self._settings.kind:
             case "openai":
-                return self._openai(name)
+                model = self._openai(name)
             case "command":
-                return self._command(name)
+                model = self._command(name)
             case _:
-                return self._claude(name)
+                claude = self._claude(name)
+                if self._settings.batches:
+                    self._batched.append(batched := Batched(claude, pace=self._pace))
+                    return batched
+                model = claude
+        return Breaker(model, clock=self._clock)
 
-    def _claude(self, name: str) -> Model:
+    def _claude(self, name: str) -> "Claude":
         from agents.claude import Claude
         from agents.messages_api import ClaudeSettings
 

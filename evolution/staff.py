@@ -67,6 +67,15 @@ class AgentStaff:
         """The operator ``name``, asking ``model``."""
         return self._make[name](model)
 
+    @property
+    def defers(self) -> bool:
+        """True if replies may take hours, and can be had in a later sitting."""
+        return self._models.defers
+
+    def call_off(self) -> None:
+        """Nobody needs the replies any more that may take hours."""
+        self._models.call_off()
+
     def close(self) -> None:
         """Break off every call that is under way."""
         self._models.close()

@@ -5,13 +5,13 @@ Works inside the store's transactions; the store alone uses it.
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from population.database import StoreError
-from population.records import Call, CallResult, CallState, RoleSpending, Spending
+from population.records import Call, CallResult, CallState, Json, RoleSpending, Spending
 from population.tables import CallRow, RunRow, TextRow, columns_from
 
 _IS_RESERVED = CallRow.state == CallState.RESERVED.value
@@ -67,10 +67,19 @@ def end(row: CallRow, state: CallState, result: CallResult, *, failure: str | No
     """Give a call its one result; one that was thought abandoned is put right."""
     if row.state not in (CallState.RESERVED, CallState.ABANDONED):
         raise _ended(row)
+    details = {**row.details, **result.details}
     for name, value in columns_from(result).items():
         setattr(row, name, value)
+    row.details = details
     row.tool_uses = list(result.tool_uses)
     row.state, row.failure = state.value, failure
+
+
+def note(row: CallRow, details: Mapping[str, Json]) -> None:
+    """Add facts to a reserved call."""
+    if row.state != CallState.RESERVED:
+        raise _ended(row)
+    row.details = {**row.details, **details}
 
 
 def release(session: Session, row: CallRow) -> None:
@@ -80,10 +89,13 @@ def release(session: Session, row: CallRow) -> None:
     session.delete(row)
 
 
-def abandon(session: Session, *, before: float) -> list[int]:
-    """Charge every reserved call asked before then at its worst case; their numbers."""
+def abandon(session: Session, *, before: float, without: str) -> list[int]:
+    """Charge every reserved call asked before then at its worst case; their numbers.
+
+    Those with a fact called ``without`` stay.
+    """
     lost = select(CallRow).where(_IS_RESERVED, CallRow.at < before).order_by(CallRow.id)
-    rows = session.scalars(lost).all()
+    rows = [row for row in session.scalars(lost) if not (without and without in row.details)]
     for row in rows:
         row.state = row.failure = CallState.ABANDONED.value
         row.cost_usd = row.reserved_usd

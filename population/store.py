@@ -604,14 +604,28 @@ class Store:
         with self._database.writing() as session:
             ledger.release(session, _numbered(session, CallRow, call_id))
 
-    def abandon_calls(self, at: float) -> list[int]:
+    def note_calls(self, details: Mapping[int, Mapping[str, Json]]) -> None:
+        """Add facts to reserved calls, to all or to none; their results keep them.
+
+        Raises:
+            StoreError: One has its result already.
+        """
+        with self._database.writing() as session:
+            for call_id, facts in details.items():
+                ledger.note(_numbered(session, CallRow, call_id), facts)
+
+    def abandon_calls(self, at: float, *, without: str = "") -> list[int]:
         """Charge every reserved call asked before ``at`` at its worst case: its process is gone.
+
+        Args:
+            at: Seconds since the epoch.
+            without: Calls with a fact of this name stay: someone can still ask for the reply.
 
         Returns:
             Their numbers.
         """
         with self._database.writing() as session:
-            return ledger.abandon(session, before=at)
+            return ledger.abandon(session, before=at, without=without)
 
     def attribute_call(
         self, call_id: int, *, variant: str | None = None, trial: int | None = None

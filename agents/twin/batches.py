@@ -28,7 +28,7 @@ class Batches:
 
     def __init__(self, twin: "Twin", polls: int) -> None:
         self._twin = twin
-        self._polls = polls
+        self.polls = polls
         self._batches: dict[str, _Batch] = {}
         self._lock = threading.Lock()
 
@@ -36,7 +36,7 @@ class Batches:
         """A new batch."""
         name = f"msgbatch_{self._twin.new_id()}"
         with self._lock:
-            self._batches[name] = _Batch(list(body["requests"]), self._polls)
+            self._batches[name] = _Batch(list(body["requests"]), self.polls)
             return self._shown(name, base)
 
     def retrieve(self, name: str, base: str) -> Body | None:
@@ -60,6 +60,18 @@ class Batches:
                 batch.is_cancelled = True
                 self._end(batch)
             return self._shown(name, base)
+
+    def __len__(self) -> int:
+        """How many were handed in."""
+        with self._lock:
+            return len(self._batches)
+
+    def finish(self) -> None:
+        """End every batch now, answered."""
+        with self._lock:
+            for batch in self._batches.values():
+                if not batch.is_over:
+                    self._end(batch)
 
     def results(self, name: str) -> str | None:
         """The results as JSON lines, in no particular order; None before there are any."""
