@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from agents.answers import SUBMIT_VARIANT, Draft
+from agents.answers import Draft
 from agents.briefing import TOKENS
 from agents.conversation import Answered, Look, converse
+from agents.forms import SUBMIT_VARIANT
 from agents.model import Message, Model, Prompt, Reply
 from agents.offspring import offspring_problem
 from agents.operator import Context, Proposal, Refusal

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from numpy.random import Generator
 
-from agents.answers import arguments_of, form, hypothesis_of, number_of, text_of
+from agents.answers import arguments_of, hypothesis_of, number_of
+from agents.forms import form, text_of
 from agents.intents import Intent
 from agents.model import Reply, Tool
 from agents.operator import Context

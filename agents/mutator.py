@@ -2,10 +2,11 @@
 
 import dataclasses
 
-from agents.answers import SUBMIT_VARIANT, read_variant
+from agents.answers import read_variant
 from agents.asking import Asking, Question, ask, genome_prompt, offered
 from agents.briefing import ShownBriefing, briefed
 from agents.conversation import Answered, converse
+from agents.forms import SUBMIT_VARIANT
 from agents.ideas import SUBMIT_IDEAS, Idea, chosen, known_ideas, read_ideas
 from agents.intents import Intent, drawn_intent, possible
 from agents.model import Model, Prompt

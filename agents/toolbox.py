@@ -7,8 +7,9 @@ the tool is not offered.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from agents.answers import EDITS, FILES, changed, form, text_of
+from agents.answers import changed
 from agents.conversation import Look
+from agents.forms import EDITS, FILES, form, text_of
 from agents.model import Tool
 from agents.offspring import offspring_problem
 from agents.operator import Context
