@@ -77,7 +77,7 @@ def brittle(job):
     return crash(FailureClass.ERROR, "RuntimeError: shapes (2, 3) and (4, 5)\x1b[2J\nat line 7")
 
 
-@pytest.mark.parametrize("two_step", [False, True])
+@pytest.mark.parametrize("two_step", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_run_against_the_twin_uses_every_operator_and_its_books_agree(tmp_path, two_step):
     paths = asked_run(
         tmp_path,
