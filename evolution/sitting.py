@@ -81,7 +81,9 @@ def staff_of(
     if not settings.is_on:
         return None
     models = Models(settings, clock=clock)
-    return AgentStaff(settings, workspace.store, models, desk=desk_of(workspace, smoke), clock=clock)
+    return AgentStaff(
+        settings, workspace.store, models, desk=desk_of(workspace, smoke), clock=clock
+    )
 
 
 def local_executor(
