@@ -26,6 +26,7 @@ from agents import (
 )
 from agents.batching import HANDED_IN
 from agents.briefing import Briefing
+from agents.intents import drawn_intent
 from evolution.breeding import Breeder, Field, Knowledge
 from evolution.briefings import Briefings
 from evolution.confirmation import trial_seed
@@ -60,6 +61,7 @@ MENDABLE = (
     FailureClass.CONTRACT,
     FailureClass.ERROR,
 )
+_MUTATOR = "mutator"
 _REPAIRER, _TRIAL = "repairer", "trial "
 _LASTING = (CallFailure.OUT_OF_MONEY, CallFailure.UNAUTHORISED)  # waiting mends neither
 
@@ -273,8 +275,14 @@ class Commissions:
         if drawn is None:
             return
         operator, parents = drawn
+        # Kept with it: carried out again after a kill, it is asked for the same.
+        intent = drawn_intent(np.random.default_rng([rng_seed, 2])) if operator == _MUTATOR else ""
         commission = self._store.open_commission(
-            operator=operator, parents=parents, rng_seed=rng_seed, at=self._clock()
+            operator=operator,
+            parents=parents,
+            rng_seed=rng_seed,
+            intent=str(intent),
+            at=self._clock(),
         )
         self._start(commission, field)
 
@@ -304,7 +312,9 @@ class Commissions:
     def _start(self, commission: Commission, field: Field) -> None:
         rng = np.random.default_rng([commission.rng_seed, 1])
         context = self._breeder.context(field, commission.parents, rng)
-        context = replace(context, briefing=self._briefing(commission, field))
+        context = replace(
+            context, briefing=self._briefing(commission, field), intent=commission.intent
+        )
         assert self._staff is not None
         self._under_way[commission.id] = commission
         self._pool.submit(commission.id, partial(carried_out, self._staff, commission, context))
