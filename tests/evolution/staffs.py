@@ -73,6 +73,8 @@ def block(text: str, number: int) -> str:
 class HouseStaff:
     """Real operators on one model; with a store, every call is paid from a purse."""
 
+    defers = False
+
     def __init__(self, model: Model, purse=None):
         self.closed = False
         self.operators = ("mutator", "crossover")
@@ -88,6 +90,9 @@ class HouseStaff:
 
     def operator(self, name: str, model: Model):
         return OPERATORS[name](model)
+
+    def call_off(self) -> None:
+        """Nothing of it takes hours."""
 
     def close(self) -> None:
         self.closed = True
