@@ -81,9 +81,9 @@ def request_of(prompt: Prompt, settings: OpenAISettings, base_url: str = "") -> 
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    tools = [*prompt.tools, *([prompt.answer] if prompt.answer else [])]
+    tools = [_tool(tool, settings.is_strict) for tool in prompt.all_tools]
     if tools:
-        request["tools"] = [_tool(tool, settings.is_strict) for tool in tools]
+        request["tools"] = tools
     if prompt.answer and settings.is_forced:
         one = {"type": "function", "function": {"name": prompt.answer.name}}
         request["tool_choice"] = "required" if prompt.tools else one

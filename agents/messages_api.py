@@ -72,7 +72,7 @@ def request_of(prompt: Prompt, settings: ClaudeSettings) -> Body:
     """
     if not prompt.messages or prompt.messages[-1].role != "user":
         raise ValueError("a conversation ends with the user's turn")
-    tools = [_tool(tool, settings.is_strict) for tool in _all_tools(prompt)]
+    tools = [_tool(tool, settings.is_strict) for tool in prompt.all_tools]
     system: list[Body] = [{"type": "text", "text": text} for text in prompt.system if text.strip()]
     messages = [_turn(message) for message in prompt.messages]
     for block in system[1 - CACHE_POINTS :] or tools[-1:]:
@@ -96,10 +96,6 @@ def request_of(prompt: Prompt, settings: ClaudeSettings) -> Body:
         one = {"type": "tool", "name": prompt.answer.name}
         request["tool_choice"] = {"type": "any"} if prompt.tools else one
     return request
-
-
-def _all_tools(prompt: Prompt) -> list[Tool]:
-    return [*prompt.tools, *([prompt.answer] if prompt.answer else [])]
 
 
 def _tool(tool: Tool, is_strict: bool) -> Body:

@@ -92,7 +92,8 @@ class Prompt:
             point up to which a provider may cache.
         messages: The conversation; the last turn is the user's.
         tools: What the model may use on its way.
-        answer: The form of the final answer: a tool that the model has to call; None for text.
+        answer: The form of the final answer: a tool that the model has to call; None for text. It
+            may stand among ``tools``, where a conversation has several forms of answer in turn.
         max_output_tokens: Where a reply is cut off.
         template: Hash of the prompt files it was made of (``agents.prompts.template_hash``).
         files: Texts by path of the genome that the answer changes, for a model that edits files;
@@ -107,6 +108,13 @@ class Prompt:
     max_output_tokens: int = 8_192
     template: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def all_tools(self) -> list[Tool]:
+        """Every tool that is offered, the answer's once, in an order that never changes."""
+        if self.answer is None or any(tool.name == self.answer.name for tool in self.tools):
+            return list(self.tools)
+        return [*self.tools, self.answer]
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,7 +151,7 @@ def most_input_tokens(prompt: Prompt) -> int:
     A token of a text stands for one byte or more, so that a text has no more tokens than bytes.
     What a provider adds (marks of turns, instructions on tools) is bounded by constants.
     """
-    tools = [*prompt.tools, *([prompt.answer] if prompt.answer else [])]
+    tools = prompt.all_tools
     parts = len(prompt.system) + len(tools)
     parts += sum(1 + len(m.tool_uses) + len(m.tool_results) for m in prompt.messages)
     said = sum(len(block.encode()) for block in prompt.system)

@@ -239,7 +239,7 @@ def _asked(
     prompt: Prompt, model: str, *, commission: int | None, worst_usd: float, at: float
 ) -> Call:
     *earlier, last = prompt.messages
-    tools = [*prompt.tools, *([prompt.answer] if prompt.answer else [])]
+    tools = prompt.all_tools
     return Call(
         operator=prompt.role,
         model=model,
