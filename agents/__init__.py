@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from agents.builtin import KnobEdit, StructureEdit
     from agents.chat_api import OpenAISettings
     from agents.claude import Claude, ClaudeError
+    from agents.critic import Critic, Explanation, Review
     from agents.crossover import Crossover, ModelCrossover
+    from agents.librarian import Distillation, Librarian, TrialNote
     from agents.literals import LiteralEdit, is_off_limits
     from agents.messages_api import ClaudeSettings
     from agents.model import (
@@ -37,7 +39,9 @@ _HOMES = {
     "builtin": "KnobEdit StructureEdit",
     "chat_api": "OpenAISettings",
     "claude": "Claude ClaudeError",
+    "critic": "Critic Explanation Review",
     "crossover": "Crossover ModelCrossover",
+    "librarian": "Distillation Librarian TrialNote",
     "literals": "LiteralEdit is_off_limits",
     "messages_api": "ClaudeSettings",
     "model": "CallFailure Message Model ModelError Prompt Reply Tool ToolResult ToolUse Usage",
@@ -56,9 +60,13 @@ __all__ = [
     "ClaudeError",
     "ClaudeSettings",
     "Context",
+    "Critic",
     "Crossover",
+    "Distillation",
+    "Explanation",
     "Forecast",
     "KnobEdit",
+    "Librarian",
     "LiteralEdit",
     "Message",
     "Metered",
@@ -79,11 +87,13 @@ __all__ = [
     "Purse",
     "Refusal",
     "Reply",
+    "Review",
     "ScriptedModel",
     "StructureEdit",
     "Tool",
     "ToolResult",
     "ToolUse",
+    "TrialNote",
     "Usage",
     "forecast",
     "is_off_limits",

@@ -23,6 +23,7 @@ from agents import (
     Proposal,
     Refusal,
     Reply,
+    Review,
 )
 from agents.briefing import Briefing
 from evolution.breeding import Breeder, Field, Knowledge
@@ -30,6 +31,7 @@ from evolution.briefings import Briefings
 from evolution.confirmation import trial_seed
 from evolution.manuals import operator_weights
 from evolution.pool import Pool
+from evolution.review import Reviewer, judged
 from evolution.story import Story
 from population import (
     Commission,
@@ -59,7 +61,9 @@ MENDABLE = (
     FailureClass.CONTRACT,
     FailureClass.ERROR,
 )
-_REPAIRER, _TRIAL = "repairer", "trial "
+#: Commissions that make no variant: ``errands`` has them.
+ERRANDS = ("librarian", "critic")
+_CRITIC, _REPAIRER, _TRIAL = "critic", "repairer", "trial "
 _LASTING = (CallFailure.OUT_OF_MONEY, CallFailure.UNAUTHORISED)  # waiting mends neither
 
 
@@ -94,6 +98,7 @@ class Delivery:
 
     Attributes:
         result: The proposal, or why there is none.
+        review: What the critic says of the proposal; None if it was not asked, or gave no answer.
         failure: Class of the last call that failed; None if the last one gave a reply.
         retry_after: Seconds after which the provider asks to be tried again; 0 if unsaid.
     """
@@ -101,6 +106,7 @@ class Delivery:
     result: Proposal | Refusal
     failure: CallFailure | None = None
     retry_after: float = 0.0
+    review: Review | None = None
 
 
 class Commissions:
@@ -116,6 +122,7 @@ class Commissions:
         rng_seed: Of the run: all chance of a commission follows from it and the number.
         clock: Seconds since the epoch.
         briefings: Gathers what operators are told.
+        reviewer: Reads proposals before they are trained; None if nobody does.
     """
 
     def __init__(  # noqa: PLR0913 - what one sitting has, by name
@@ -130,9 +137,11 @@ class Commissions:
         rng_seed: int,
         clock: Callable[[], float],
         briefings: Briefings,
+        reviewer: Reviewer | None = None,
     ) -> None:
         self._store = store
         self._briefings = briefings
+        self._reviewer = reviewer
         self._breeder = breeder
         self._staff = staff
         self._weights = weights
@@ -175,6 +184,7 @@ class Commissions:
             return
         self._store.abandon_calls(at=self._clock())
         left = self._store.commissions(state=CommissionState.OPEN)
+        left = [commission for commission in left if commission.operator not in ERRANDS]
         field = self._breeder.field(known()) if left else None
         for commission in left:
             assert field is not None
@@ -286,7 +296,8 @@ class Commissions:
         context = replace(context, briefing=self._briefing(commission, field))
         assert self._staff is not None
         self._under_way[commission.id] = commission
-        self._pool.submit(commission.id, partial(carried_out, self._staff, commission, context))
+        work = partial(carried_out, self._staff, commission, context, self._reviewer)
+        self._pool.submit(commission.id, work)
         self._story.tell(
             "commission",
             commission=commission.id,
@@ -317,10 +328,17 @@ class Commissions:
 
     def _take(self, commission: Commission, delivery: Delivery) -> None:
         self._note(delivery)
-        if isinstance(delivery.result, Proposal):
-            self._ready.append((commission.id, delivery.result))
-        else:
+        if not isinstance(delivery.result, Proposal):
             self._refuse(commission.id, delivery.result, delivery.failure)
+            return
+        rejected = None
+        if delivery.review is not None:
+            now = self._clock()
+            rejected = judged(delivery.review, commission, self._store, self._story, at=now)
+        if rejected is not None:
+            self._refuse(commission.id, rejected, None)
+        else:
+            self._ready.append((commission.id, delivery.result))
 
     def _note(self, delivery: Delivery) -> None:
         """After a failure, pause: longer with each one in a row."""
@@ -354,17 +372,23 @@ class Commissions:
         )
 
 
-def carried_out(staff: Staff, commission: Commission, context: Context) -> Delivery:
-    """Have the staff make an offspring: the work of a thread."""
-    model = _Witness(staff.model(commission.operator, commission.id))
+def carried_out(
+    staff: Staff, commission: Commission, context: Context, reviewer: Reviewer | None = None
+) -> Delivery:
+    """Have the staff make an offspring, and the critic read it: the work of a thread."""
+    model = Witness(staff.model(commission.operator, commission.id))
     result = staff.operator(commission.operator, model).propose(context)
+    review = None
+    if reviewer is not None and isinstance(result, Proposal):
+        model = Witness(staff.model(_CRITIC, commission.id))
+        review = reviewer.read(model, context, result)
     error = model.error
     if error is None:
-        return Delivery(result)
-    return Delivery(result, error.kind, error.retry_after or 0.0)
+        return Delivery(result, review=review)
+    return Delivery(result, error.kind, error.retry_after or 0.0, review)
 
 
-class _Witness:
+class Witness:
     """A model that remembers how its last call failed; None if it did not."""
 
     def __init__(self, model: Model) -> None:
@@ -373,9 +397,11 @@ class _Witness:
 
     @property
     def name(self) -> str:
+        """The model's own."""
         return self._model.name
 
     def reply(self, prompt: Prompt) -> Reply:
+        """The model's own; a failure is remembered, and goes on."""
         try:
             reply = self._model.reply(prompt)
         except ModelError as error:

@@ -58,7 +58,7 @@ def retire_lessons(session: Session, reasons: Mapping[int, str], *, at: float) -
 def keep_critique(session: Session, critique: Critique) -> None:
     """Keep a critique, in place of the one that its commission had."""
     columns = columns_from(critique) | {"reasons": list(critique.reasons)}
-    rest = {"label": None, "explanation": "", "suspects": []}
+    rest: dict[str, object] = {"label": None, "explanation": "", "suspects": []}
     session.merge(CritiqueRow(kind=PROPOSAL, **columns, **rest))
 
 
@@ -67,7 +67,7 @@ def keep_reading(session: Session, reading: VerdictReading) -> None:
     columns = columns_from(reading)
     columns["suspects"] = [[suspect.edit, suspect.why] for suspect in reading.suspects]
     columns["variant"] = columns.pop("champion")
-    rest = {"judgement": None, "reasons": [], "was_exempt": False}
+    rest: dict[str, object] = {"judgement": None, "reasons": [], "was_exempt": False}
     session.merge(CritiqueRow(kind=VERDICT, **columns, **rest))
 
 

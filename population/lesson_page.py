@@ -157,8 +157,9 @@ def _bullet(item: str) -> Bullet | None:
     tail = _TAIL.search(text)
     if tail is not None:
         read = [_fact(part.strip()) for part in tail["facts"].split(";")]
-        if all(read) and len({name for name, _ in read}) == len(read):
-            facts = dict(read)
+        known = dict(fact for fact in read if fact is not None)
+        if len(known) == len(read):
+            facts = known
             text = text[: tail.start()]
     text = lesson_text(text, PERSON_CHARACTERS)
     if not text:
@@ -173,11 +174,11 @@ def _bullet(item: str) -> Bullet | None:
     )
 
 
-def _fact(text: str) -> tuple[str, object] | tuple[()]:
-    """What one part of the bracket behind a lesson says; nothing if it is none of ours."""
+def _fact(text: str) -> tuple[str, object] | None:
+    """What one part of the bracket behind a lesson says; None if it is none of ours."""
     if _TRIALS.fullmatch(text):
         numbers = dict.fromkeys(int(number) for number in re.findall(r"[0-9]+", text))
         return "evidence", tuple(numbers)[:_MOST_EVIDENCE]
     if found := _CONFIDENCE.fullmatch(text):
         return "confidence", min(1.0, float(found["number"]))
-    return ("source", text) if _SOURCE.fullmatch(text) else ()
+    return ("source", text) if _SOURCE.fullmatch(text) else None

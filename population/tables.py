@@ -447,7 +447,7 @@ class CritiqueRow(Table):
     def critique(self) -> Critique:
         """What the row of a proposal stands for."""
         return value_of(
-            self, Critique, judgement=Judgement(self.judgement), reasons=tuple(self.reasons)
+            self, Critique, judgement=Judgement(self.judgement or ""), reasons=tuple(self.reasons)
         )
 
     def reading(self) -> VerdictReading:

@@ -3,10 +3,26 @@
 import re
 import threading
 
-from agents import Model, ModelCrossover, ModelError, Mutator, Prompt, Reply, Usage
+from agents import Model, ModelCrossover, ModelError, Mutator, Prompt, Reply, ToolUse, Usage
 from tests.evolution.runs import EFFECTS
 
 _WAIT_SECONDS = 30.0
+#: What librarian and critic hand in: everything is evidence, nothing is wrong.
+ANSWERS = {
+    "submit_lessons": lambda text, number: {
+        "lessons": [
+            {
+                "text": f"Lesson of call {number}.",
+                "evidence": [int(found) for found in re.findall(r"^trial (\d+),", text, re.M)],
+                "confidence": 0.6,
+                "claim": "none",
+            }
+        ],
+        "retired": [],
+    },
+    "submit_critique": lambda _, number: {"verdict": "pass", "reasons": [f"call {number}"]},
+    "submit_reading": lambda _, number: {"explanation": f"Call {number}.", "suspects": []},
+}
 
 
 class Author:
@@ -37,10 +53,19 @@ class Author:
             kind = self._fails(number)
             if kind is not None:
                 raise ModelError(f"planted: {kind}", kind)
+            if prompt.answer is not None and prompt.answer.name in ANSWERS:
+                return handed_in(prompt, number)
             return Reply(block(prompt.messages[0].text, number), Usage(1000, 100), model=self.name)
         finally:
             with self._lock:
                 self._inside -= 1
+
+
+def handed_in(prompt: Prompt, number: int) -> Reply:
+    """An answer by the tool that was asked for."""
+    name = prompt.answer.name
+    use = ToolUse(f"use-{number}", name, ANSWERS[name](prompt.messages[0].text, number))
+    return Reply("", Usage(1000, 100), "tool_use", (use,), model="author")
 
 
 def block(text: str, number: int) -> str:
@@ -62,10 +87,10 @@ class HouseStaff:
         self.operators = ("mutator", "crossover")
         self._model, self._purse = model, purse
 
-    def model(self, role: str, commission: int) -> Model:  # noqa: ARG002 - one model plays all
+    def model(self, role: str, commission: int) -> Model:  # one model plays all
         if self._purse is None:
             return self._model
-        return self._purse.metered(self._model, commission=commission)
+        return self._purse.metered(self._model, commission=commission, role=role)
 
     def parent_count(self, name: str) -> int:
         return 2 if name == "crossover" else 1
