@@ -147,9 +147,15 @@ class Errands:
         intent = f"{_VERDICT}{verdict.label}"
         self._start(self._opened(_CRITIC, intent, (verdict.champion,)), known())
 
-    def conclude(self, known: Callable[[], Knowledge], must_stop: Callable[[], bool]) -> None:
+    def conclude(
+        self,
+        known: Callable[[], Knowledge],
+        must_stop: Callable[[], bool],
+        *,
+        patience_seconds: float = CONCLUDING_SECONDS,
+    ) -> None:
         """Wait for what is under way, but not long; what is late stays open for a next sitting."""
-        deadline = time.monotonic() + CONCLUDING_SECONDS
+        deadline = time.monotonic() + patience_seconds
         while self.in_flight and not must_stop() and time.monotonic() < deadline:
             self._pool.wait(_POLL_SECONDS)
             for number, brought in self._pool.finished():

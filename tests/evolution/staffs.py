@@ -28,16 +28,18 @@ ANSWERS = {
 class Author:
     """Answers with a block that changes one knob of the genome it is shown; safe for threads.
 
-    ``gate`` holds every answer back until it is set. ``fails`` is asked at each call for the error
-    that it gives, by the call's number from 1.
+    ``gate`` holds every answer back until it is set, or those of the roles ``held``. ``fails`` is
+    asked at each call for the error that it gives, by the call's number from 1. ``answers`` has
+    what is handed in by a tool.
     """
 
     name = "author"
 
-    def __init__(self, *, gate=None, fails=lambda _: None):
+    def __init__(self, *, gate=None, fails=lambda _: None, answers=ANSWERS, held=()):
         self.asked: list[Prompt] = []
         self.most_at_once = 0
         self._gate, self._fails = gate, fails
+        self._answers, self._held = answers, held
         self._lock = threading.Lock()
         self._inside = 0
 
@@ -48,23 +50,23 @@ class Author:
             self._inside += 1
             self.most_at_once = max(self.most_at_once, self._inside)
         try:
-            if self._gate is not None:
+            if self._gate is not None and (not self._held or prompt.role in self._held):
                 self._gate.wait(_WAIT_SECONDS)
             kind = self._fails(number)
             if kind is not None:
                 raise ModelError(f"planted: {kind}", kind)
-            if prompt.answer is not None and prompt.answer.name in ANSWERS:
-                return handed_in(prompt, number)
+            if prompt.answer is not None and prompt.answer.name in self._answers:
+                return handed_in(prompt, number, self._answers)
             return Reply(block(prompt.messages[0].text, number), Usage(1000, 100), model=self.name)
         finally:
             with self._lock:
                 self._inside -= 1
 
 
-def handed_in(prompt: Prompt, number: int) -> Reply:
+def handed_in(prompt: Prompt, number: int, answers=ANSWERS) -> Reply:
     """An answer by the tool that was asked for."""
     name = prompt.answer.name
-    use = ToolUse(f"use-{number}", name, ANSWERS[name](prompt.messages[0].text, number))
+    use = ToolUse(f"use-{number}", name, answers[name](prompt.messages[0].text, number))
     return Reply("", Usage(1000, 100), "tool_use", (use,), model="author")
 
 
