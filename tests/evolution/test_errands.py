@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -145,7 +146,7 @@ def test_a_verdict_is_explained_once_when_the_run_ends(tmp_path):
         (verdict,) = space.store.verdicts()
         (reading,) = space.store.readings(champion=verdict.champion)
         assert reading.label == verdict.label
-        assert space.store.commissions(state=CommissionState.OPEN) == []
+        assert [one.state for one in errands(space.store, "critic")] == [CommissionState.DONE]
     asked = [prompt for prompt in author.asked if prompt.role == "critic"]
     assert len(asked) == 1
     assert "depth × 1:" in asked[0].messages[0].text
@@ -166,17 +167,24 @@ def test_an_engine_does_not_hang_on_a_critic_and_a_next_sitting_has_the_verdict_
         def ask_to_end():
             while not any(prompt.role == "critic" for prompt in author.asked):
                 gate.wait(0.05)
-            engine._errands.conclude(engine._known, lambda: False, patience_seconds=0.0)
             engine.request_stop()
 
         asking = threading.Thread(target=ask_to_end)
         asking.start()
         engine.run()
         asking.join()
-        (left,) = space.store.commissions(state=CommissionState.OPEN)
-        assert left.operator == "critic"
+        (left,) = errands(space.store, "critic")
+        assert left.state is CommissionState.OPEN
         assert space.store.verdicts()
+    still_held = Author(gate=gate, held=("critic",))
+    with an_engine(paths, staff=lambda _: HouseStaff(still_held)) as (engine, space, _):
+        engine._begin()
+        began = time.monotonic()
+        engine._errands.conclude(engine._known, lambda: False, patience_seconds=0.3)
+        assert time.monotonic() - began < 10
+        assert engine._errands.in_flight == 1
         gate.set()
+        engine._errands._pool.close(20)  # the process is gone: nothing is taken in
     with an_engine(paths, staff=lambda _: HouseStaff(Author())) as (engine, space, _):
         assert engine.run() is Ending.FINISHED
         (reading,) = space.store.readings()
@@ -284,7 +292,9 @@ def test_against_the_twin_librarian_and_critic_are_booked_to_the_token(tmp_path)
             assert {call.request_id for call in settled} == set(billed)
             assert {"librarian", "critic", "mutator"} <= {call.operator for call in settled}
             assert store.lessons()
-            assert store.readings()
+            (verdict,) = store.verdicts()
+            champions = [verdict.champion] if verdict.champion is not None else []
+            assert [reading.champion for reading in store.readings()] == champions
             assert store.critiques()
             numbers = {call.id: call.operator for call in settled}
             assert {numbers[one.call] for one in store.lessons()} == {"librarian"}
