@@ -6,7 +6,7 @@ alone, paid from the purse, taken up again by a next sitting.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -21,20 +21,19 @@ from agents import (
     Librarian,
     Model,
     Refusal,
-    TrialNote,
 )
 from evolution.agent_settings import AgentSettings
 from evolution.breeding import Breeder, Field, Knowledge
 from evolution.briefings import Briefings
 from evolution.commissions import ERRANDS, Staff, Witness
 from evolution.confirmation import trial_seed
+from evolution.errand_notes import figures_of, trial_notes
 from evolution.lessons import Lessons
 from evolution.pool import Pool
 from evolution.story import Story
 from population import (
     Commission,
     CommissionState,
-    Metric,
     Purpose,
     Store,
     Trial,
@@ -215,7 +214,8 @@ class Errands:
         self, commission: Commission, context: Context, field: Field, model: Model
     ) -> Callable[[], Result]:
         librarian = Librarian(model, context_tokens=self._settings.context_tokens)
-        notes = self._notes(sorted(_listed(commission), reverse=True), field)
+        numbers = sorted(_listed(commission), reverse=True)
+        notes = trial_notes(self._store, numbers, field)
         lessons = list(self._lessons.active)
         return lambda: librarian.distil(context, lessons, notes, at=commission.at)
 
@@ -227,31 +227,6 @@ class Errands:
         figures = figures_of(self._verdict(commission), context.metric)
         baseline = self._breeder.baseline
         return lambda: critic.explain(told, figures, baseline)
-
-    def _notes(self, numbers: Sequence[int], field: Field) -> list[TrialNote]:
-        """Trials as the librarian is told of them, in the order given."""
-        trials = [self._store.trial(number) for number in numbers]
-        belief = field.known.belief
-        edits = dict.fromkeys(t.variant for t in trials if field.variants[t.variant].parents)
-        scored = [sha for sha in edits if belief is not None and belief.is_scored(sha)]
-        effects = belief.edit_effects(scored) if belief is not None else {}
-        notes = []
-        for trial in trials:
-            variant, effect = field.variants[trial.variant], effects.get(trial.variant)
-            failure = trial.outcome.failure if trial.outcome is not None else None
-            notes.append(
-                TrialNote(
-                    trial=trial.id,
-                    variant=variant.name,
-                    operator=variant.operator,
-                    hypothesis=variant.hypothesis,
-                    status=trial.status.value,
-                    gain=-effect.mean if effect is not None else None,
-                    sd=effect.sd if effect is not None else None,
-                    failure=f"{failure.kind.value}: {failure.message}" if failure else "",
-                )
-            )
-        return notes
 
     # --- taking in ---------------------------------------------------------------------------
 
@@ -286,19 +261,6 @@ class Errands:
     def _verdict(self, commission: Commission) -> Verdict:
         label = commission.intent.removeprefix(_VERDICT)
         return next(one for one in self._store.verdicts() if one.label == label)
-
-
-def figures_of(verdict: Verdict, metric: Metric) -> list[str]:
-    """A verdict for a model, one line a depth; gains in the metric's unit, positive is better."""
-    lines = [f"{metric.name}, fresh seeds, in pairs against the baseline"]
-    for rung in verdict.rungs:
-        line = f"depth × {rung.depth_scale:g}: {rung.ruling.value.replace('_', ' ')}"
-        if rung.gain is not None:
-            line += f", gain {rung.gain:+.4g}"
-        if rung.low is not None and rung.high is not None:
-            line += f" (95 %: {rung.low:+.4g} to {rung.high:+.4g})"
-        lines.append(f"{line}, {rung.pair_count} pairs")
-    return lines
 
 
 def _carried_out(work: Callable[[], Result], model: Witness) -> Brought:

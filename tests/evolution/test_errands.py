@@ -12,7 +12,7 @@ import pytest
 from agents import CallFailure
 from agents.twin import Twin
 from evolution.engine import Ending
-from evolution.errands import figures_of
+from evolution.errand_notes import figures_of
 from evolution.events import read_events
 from evolution.operators import built_in
 from evolution.sitting import staff_of
@@ -307,5 +307,5 @@ def test_figures_of_a_verdict_claim_no_more_than_it_says():
     assert figures_of(a_verdict(rungs=rungs), Metric()) == [
         "val_bpb, fresh seeds, in pairs against the baseline",
         "depth × 1: confirmed, gain +0.01 (95 %: +0.004 to +0.016), 4 pairs",
-        "depth × 1.5: confirmed, 1 pairs",
+        "depth × 1.5: confirmed, 1 pair",
     ]
