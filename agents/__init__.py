@@ -8,14 +8,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from agents.asking import Asking
     from agents.builtin import KnobEdit, StructureEdit
     from agents.chat_api import OpenAISettings
     from agents.claude import Claude, ClaudeError
     from agents.critic import Critic, Explanation, Review
-    from agents.crossover import Crossover, ModelCrossover
+    from agents.crossover import Crossover
+    from agents.intents import Intent
     from agents.librarian import Distillation, Librarian, TrialNote
     from agents.literals import LiteralEdit, is_off_limits
     from agents.messages_api import ClaudeSettings
+    from agents.minimizer import Minimizer
     from agents.model import (
         CallFailure,
         Message,
@@ -32,29 +35,39 @@ if TYPE_CHECKING:
     from agents.openai import OpenAI, OpenAIModelError
     from agents.operator import Context, Operator, Parent, Proposal, Refusal
     from agents.prices import Price, PriceError, Prices
+    from agents.repairer import Repairer
     from agents.scripted import ScriptedModel
     from agents.spend import Forecast, Metered, Purse, forecast, limit_of
+    from agents.toolbox import Desk
+    from agents.uniting import ModelCrossover
 
 _HOMES = {
+    "asking": "Asking",
     "builtin": "KnobEdit StructureEdit",
     "chat_api": "OpenAISettings",
     "claude": "Claude ClaudeError",
+    "crossover": "Crossover",
+    "intents": "Intent",
     "critic": "Critic Explanation Review",
-    "crossover": "Crossover ModelCrossover",
     "librarian": "Distillation Librarian TrialNote",
     "literals": "LiteralEdit is_off_limits",
     "messages_api": "ClaudeSettings",
     "model": "CallFailure Message Model ModelError Prompt Reply Tool ToolResult ToolUse Usage",
+    "minimizer": "Minimizer",
     "mutator": "Mutator",
     "openai": "OpenAI OpenAIModelError",
     "operator": "Context Operator Parent Proposal Refusal",
     "prices": "Price PriceError Prices",
+    "repairer": "Repairer",
     "scripted": "ScriptedModel",
     "spend": "Forecast Metered Purse forecast limit_of",
+    "toolbox": "Desk",
+    "uniting": "ModelCrossover",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
+    "Asking",
     "CallFailure",
     "Claude",
     "ClaudeError",
@@ -62,14 +75,17 @@ __all__ = [
     "Context",
     "Critic",
     "Crossover",
+    "Desk",
     "Distillation",
     "Explanation",
     "Forecast",
+    "Intent",
     "KnobEdit",
     "Librarian",
     "LiteralEdit",
     "Message",
     "Metered",
+    "Minimizer",
     "Model",
     "ModelCrossover",
     "ModelError",
@@ -86,6 +102,7 @@ __all__ = [
     "Proposal",
     "Purse",
     "Refusal",
+    "Repairer",
     "Reply",
     "Review",
     "ScriptedModel",

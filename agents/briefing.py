@@ -145,7 +145,22 @@ class Briefing:
     mate_lineage: Sequence[Effect] = ()
 
 
-def shown_briefing(context: "Context", tokens: int = TOKENS) -> str:
+@dataclass(frozen=True, slots=True)
+class ShownBriefing:
+    """A briefing as a part of a prompt.
+
+    Attributes:
+        text: All of it.
+        counts: How many entries of each section there was room for.
+        suggestions: Ids of the people's ideas that there was room for.
+    """
+
+    text: str
+    counts: Mapping[str, int]
+    suggestions: tuple[str, ...] = ()
+
+
+def briefed(context: "Context", tokens: int = TOKENS) -> ShownBriefing:
     """What the run knows beside the parents' genomes, for the part of a prompt that changes.
 
     Args:
@@ -154,7 +169,14 @@ def shown_briefing(context: "Context", tokens: int = TOKENS) -> str:
             standing instructions, has its share of it. ``KEPT`` says what is dropped first.
     """
     room = tokens - estimated_tokens(context.briefing.lessons)
-    return fitted(_sections(context), KEPT, room)[0]
+    text, counts = fitted(_sections(context), KEPT, room)
+    ids = [idea.id for idea in context.briefing.suggestions]
+    return ShownBriefing(text, counts, tuple(ids[: counts["suggestions"]]))
+
+
+def shown_briefing(context: "Context", tokens: int = TOKENS) -> str:
+    """The text alone of ``briefed``."""
+    return briefed(context, tokens).text
 
 
 def _sections(context: "Context") -> dict[str, Section]:
@@ -177,17 +199,17 @@ def _sections(context: "Context") -> dict[str, Section]:
         ),
         "lineage": Section(
             f"Edits that {first} carries, oldest first; {gains}",
-            [_effect_line(effect, metric) for effect in reversed(told.lineage)],
+            [effect_line(effect, metric) for effect in reversed(told.lineage)],
             is_reversed=True,
         ),
         "mate": Section(
             f"Edits that {', '.join(others)} carries and {first} does not; {gains}",
-            [_effect_line(effect, metric) for effect in reversed(told.mate_lineage)],
+            [effect_line(effect, metric) for effect in reversed(told.mate_lineage)],
             is_reversed=True,
         ),
         "borrowed": Section(
             f"Edits elsewhere that worked, best first; {gains}",
-            [_with_diff(_effect_line(e, metric), e.diff) for e in told.borrowed],
+            [_with_diff(effect_line(e, metric), e.diff) for e in told.borrowed],
             is_blocks=True,
         ),
         "curves": Section(
@@ -218,7 +240,8 @@ def _lines(text: str) -> list[str]:
     return [one_line(line, _LINE) for line in text.splitlines() if line.strip()]
 
 
-def _effect_line(effect: Effect, metric: Metric) -> str:
+def effect_line(effect: Effect, metric: Metric) -> str:
+    """An edit and what it gained, in one line."""
     gain = shown_gain(effect.gain, effect.sd, metric)
     return one_line(f"{effect.variant} {effect.operator}: {gain}: {effect.hypothesis}", _LINE)
 

@@ -3,23 +3,19 @@
 Where it runs is handed in: a box that this package knows nothing of (``evolution.command_box``).
 """
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from agents.answers import gain_in, hypothesis_in, suggestion_in
 from agents.model import CallFailure, ModelError, Prompt, Reply, Tool, ToolUse, Usage
 from agents.prices import most_input_tokens
 from agents.prompts import filled
-from population import MAIN, one_line
+from population import one_line
 from population.records import Json
 
 _SAID_CHARACTERS = 16_000
 _WORDS_CHARACTERS = 500
-_HYPOTHESIS = re.compile(r"^\W*HYPOTHESIS\W*?:\W*?(?P<text>\w.*)$", re.M | re.I)
-_GAIN = re.compile(
-    r"^\W*EXPECTED[_ ]GAIN\W*?:\s*(?P<number>[-+]?[\d.]+(?:e[-+]?\d+)?)", re.M | re.I
-)
 _NOTHING: Mapping[str, Json] = {"string": "", "number": 0.0, "integer": 0, "array": []}
 
 
@@ -112,9 +108,8 @@ def _is_changed(path: str, prompt: Prompt, work: Work) -> bool:
 
 def _block(path: str, before: str, after: str) -> str:
     """A change of a whole file, as a SEARCH/REPLACE block."""
-    where = "" if path == MAIN else f" {path}"
     parts = [
-        f"<<<<<<< SEARCH{where}",
+        f"<<<<<<< SEARCH {path}",
         *_lines(before),
         "=======",
         *_lines(after),
@@ -140,18 +135,11 @@ def _answer(answer: Tool, changed: Mapping[str, str], said: str) -> dict[str, Js
         name: _NOTHING.get(str(form.get("type")), "") if isinstance(form, Mapping) else ""
         for name, form in properties.items()
     }
-    hypothesis, gain = _HYPOTHESIS.search(said), _GAIN.search(said)
-    if "hypothesis" in arguments:
-        arguments["hypothesis"] = one_line(hypothesis["text"]) if hypothesis else "(none given)"
-    if "expected_gain" in arguments:
-        arguments["expected_gain"] = _number(gain["number"]) if gain else 0.0
+    said_of: dict[str, Json] = {
+        "hypothesis": hypothesis_in(said),
+        "expected_gain": gain_in(said) or 0.0,
+        "suggestion": suggestion_in(said),
+    }
+    arguments |= {name: value for name, value in said_of.items() if name in arguments}
     arguments["files"] = [{"path": path, "text": text} for path, text in changed.items()]
     return arguments
-
-
-def _number(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        return 0.0
-    return number if math.isfinite(number) else 0.0

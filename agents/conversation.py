@@ -1,36 +1,27 @@
 """Conversations: a question, looks on the way, one chance to correct an answer, then a refusal.
 
 ``converse`` knows nothing of what is asked for: what an answer must be is the business of its
-reader. ``ask`` is the conversation for an offspring.
+reader. ``agents.asking`` holds the conversation for an offspring.
 """
 
 import dataclasses
-import math
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from agents.model import Message, Model, ModelError, Prompt, Reply, Tool, ToolResult, ToolUse
-from agents.offspring import offspring_problem
-from agents.operator import Context, Proposal, Refusal
 from agents.prompts import filled
 from agents.replacements import Refused
-from population import Genome, Origin, fenced, one_line
+from population import fenced, one_line
 from population.records import Json
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 _PROBLEM_CHARACTERS = 4_000
 _REASON_CHARACTERS = 1_000
 _LAST_LOOK = "That was the last look: answer now."
 _NO_LOOKS = "no looks left: answer now"
-
-_HYPOTHESIS = re.compile(r"^\W*HYPOTHESIS\W*?:\W*?(?P<text>\w.*)$", re.M | re.I)
-_GAIN = re.compile(
-    r"^\W*EXPECTED[_ ]GAIN\W*?:\s*(?P<number>[-+]?[\d.]+(?:e[-+]?\d+)?)", re.M | re.I
-)
-_HYPOTHESIS_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +38,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered(Generic[T]):
+class Answered(Generic[T_co]):
     """What came of a conversation.
 
     Attributes:
@@ -58,7 +49,7 @@ class Answered(Generic[T]):
         looks: How many looks were taken.
     """
 
-    result: T | Refused
+    result: T_co | Refused
     turns: tuple[Message, ...] = ()
     calls: tuple[int, ...] = ()
     cost_usd: float = 0.0
@@ -189,70 +180,3 @@ class _Talk(Generic[T]):
 def _no_tool(prompt: Prompt) -> str:
     names = ", ".join(tool.name for tool in prompt.all_tools)
     return f"not available here; there is {names or 'no tool'}"
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What an operator asks for.
-
-    Attributes:
-        operator: Who asks.
-        origin: What the offspring will be.
-        system: Standing instructions.
-        text: The question itself.
-        read: Makes a genome of a reply's text, or says why not.
-        files: Of the genome that a reply changes.
-    """
-
-    operator: str
-    origin: Origin
-    system: tuple[str, ...]
-    text: str
-    read: Callable[[str], Genome | Refused]
-    files: Mapping[str, str] = field(default_factory=dict)
-
-
-def ask(model: Model, question: Question, context: Context) -> Proposal | Refusal:
-    """Put ``question``; on a reply that cannot be used, tell its author why, once."""
-    prompt = Prompt(
-        question.operator,
-        question.system,
-        (Message("user", question.text),),
-        files=question.files,
-    )
-
-    def read(reply: Reply) -> tuple[Genome, str] | Refused:
-        genome = question.read(reply.text)
-        if isinstance(genome, Refused):
-            return genome
-        problem = offspring_problem(genome, context)
-        return (genome, reply.text) if problem is None else Refused(problem)
-
-    answered = converse(model, prompt, read)
-    if isinstance(answered.result, Refused):
-        return Refusal(question.operator, answered.result.reason, answered.calls)
-    genome, text = answered.result
-    return Proposal(
-        genome=genome,
-        parents=tuple(parent.variant.sha for parent in context.parents),
-        origin=question.origin,
-        operator=question.operator,
-        hypothesis=_hypothesis(text),
-        expected_gain=_expected_gain(text),
-        cost_usd=answered.cost_usd,
-        calls=answered.calls,
-    )
-
-
-def _hypothesis(reply: str) -> str:
-    found = _HYPOTHESIS.search(reply)
-    return one_line(found["text"], _HYPOTHESIS_CHARACTERS) if found else "(none given)"
-
-
-def _expected_gain(reply: str) -> float | None:
-    found = _GAIN.search(reply)
-    try:
-        gain = float(found["number"]) if found else math.nan
-    except ValueError:
-        return None
-    return gain if math.isfinite(gain) else None

@@ -8,13 +8,14 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from agents.answers import arguments_of, listed, worded
-from agents.briefing import TOKENS, Briefing, shown_briefing
+from agents.asking import Asking
+from agents.briefing import Briefing, shown_briefing
 from agents.changes import changes
 from agents.conversation import converse
+from agents.fields import handed_in, listed, worded
 from agents.model import Message, Model, Prompt, Reply, Tool
 from agents.operator import Context, Proposal, Refusal
-from agents.prompts import filled, standing
+from agents.prompts import filled, standing, standing_names, template_hash
 from agents.replacements import Refused
 from population import Genome, Judgement, Suspect, fenced, one_line
 from population.records import Json
@@ -107,14 +108,14 @@ class Critic:
 
     Args:
         model: Asked.
-        context_tokens: Room for what the run knows.
+        asking: Room for what the run knows, and for the answer.
     """
 
     name = "critic"
 
-    def __init__(self, model: Model, *, context_tokens: int = TOKENS) -> None:
+    def __init__(self, model: Model, asking: Asking | None = None) -> None:
         self._model = model
-        self._context_tokens = context_tokens
+        self._asking = asking or Asking()
 
     def review(self, context: Context, proposal: Proposal) -> Review | Refusal:
         """Read a proposal, as the change that it is to its first parent."""
@@ -123,14 +124,14 @@ class Critic:
         parent = context.parents[0]
         question = filled(
             "critique",
-            briefing=shown_briefing(replace(context, briefing=known), self._context_tokens),
+            briefing=shown_briefing(replace(context, briefing=known), self._asking.context_tokens),
             operator=fenced(one_line(proposal.operator)),
             hypothesis=fenced(one_line(proposal.hypothesis)),
             diff=fenced(changes(parent.genome, proposal.genome), "diff", limit=_DIFF),
         )
 
         def read(reply: Reply) -> Review | Refused:
-            found = arguments_of(reply, CRITIQUE)
+            found = handed_in(reply, CRITIQUE)
             if isinstance(found, Refused):
                 return found
             verdict = worded(found, "verdict").strip().lower()
@@ -139,7 +140,7 @@ class Critic:
             said = [one_line(r, _REASON) for r in listed(found, "reasons") if isinstance(r, str)]
             return Review(Judgement(verdict), tuple(filter(None, said))[:_REASONS], reply.call)
 
-        return self._asked(context, question, CRITIQUE, read)
+        return self._asked(context, "critique", question, CRITIQUE, read)
 
     def explain(
         self, context: Context, figures: Sequence[str], baseline: Genome
@@ -159,14 +160,14 @@ class Critic:
             champion=champion.variant.name,
             figures=fenced("\n".join(one_line(line, _REASON) for line in figures)),
             briefing=shown_briefing(
-                replace(context, briefing=lineage, history=()), self._context_tokens
+                replace(context, briefing=lineage, history=()), self._asking.context_tokens
             ),
             diff=fenced(diff, "diff", limit=_DIFF),
         )
         names = {effect.variant for effect in lineage.lineage}
 
         def read(reply: Reply) -> Explanation | Refused:
-            found = arguments_of(reply, READING)
+            found = handed_in(reply, READING)
             if isinstance(found, Refused):
                 return found
             text = one_line(worded(found, "explanation"), _EXPLANATION)
@@ -176,11 +177,12 @@ class Critic:
             kept = [one for one in suspects if _is_there(one.edit, diff, names)]
             return Explanation(text, tuple(kept[:_SUSPECTS]), reply.call)
 
-        return self._asked(context, question, READING, read)
+        return self._asked(context, "explain", question, READING, read)
 
     def _asked(
         self,
         context: Context,
+        template: str,
         question: str,
         answer: Tool,
         read: Callable[[Reply], Read | Refused],
@@ -190,6 +192,8 @@ class Critic:
             standing("critic", context),
             (Message("user", question),),
             answer=answer,
+            max_output_tokens=self._asking.max_output_tokens,
+            template=template_hash(*standing_names("critic", context), template, "correct"),
         )
         answered = converse(self._model, prompt, read)
         if isinstance(answered.result, Refused):

@@ -1,30 +1,18 @@
-"""Crossover: two parents become one, by git's three-way merge or by a language model."""
+"""Crossover: two parents become one by git's three-way merge, without a language model."""
 
-import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from agents.briefing import TOKENS, shown_briefing
-from agents.conversation import Question, ask
 from agents.knob_moves import divisibility_breaks, significant
 from agents.literals import literal_values, set_literals
-from agents.model import Model
 from agents.offspring import offspring_problem
 from agents.operator import Context, Proposal, Refusal
-from agents.prompts import (
-    filled,
-    shown_fitness,
-    shown_genome,
-    standing,
-)
-from agents.replacements import Refused, apply_blocks, read_blocks, whole_file
 from population import (
     Genome,
     KnobValue,
     Merged,
     Origin,
-    fenced,
     knobs,
     merge_files,
     set_knobs,
@@ -163,80 +151,3 @@ def _between(one: KnobValue, other: KnobValue) -> KnobValue:
 
 def _is_power_of_two(value: int) -> bool:
     return value > 0 and value & (value - 1) == 0
-
-
-class ModelCrossover:
-    """Asks ``model`` to unite two parents; the whole file or SEARCH/REPLACE blocks come back.
-
-    Args:
-        model: Asked.
-        merge: Says whether their texts clash.
-        context_tokens: Room for what the run knows.
-    """
-
-    name = "crossover"
-    parent_count = 2
-
-    def __init__(
-        self, model: Model, merge: Merge = merge_files, *, context_tokens: int = TOKENS
-    ) -> None:
-        self._model = model
-        self._merge = merge
-        self._context_tokens = context_tokens
-
-    def propose(self, context: Context) -> Proposal | Refusal:
-        """Ask, apply, lint; the author may correct itself once."""
-        if len(context.parents) != 2:
-            return Refusal(self.name, "two parents are needed")
-        first, second = context.parents
-
-        def read(reply: str) -> Genome | Refused:
-            blocks = read_blocks(reply)
-            if isinstance(blocks, Refused):
-                return blocks
-            if blocks:
-                return apply_blocks(first.genome, blocks)
-            text = whole_file(reply)
-            if text is None:
-                return Refused("the reply has neither SEARCH/REPLACE blocks nor one fenced file")
-            return first.genome.with_main(text)
-
-        base = context.base or context.baseline
-        question = Question(
-            operator=self.name,
-            origin=Origin.CROSSOVER,
-            system=standing("crossover", context),
-            text=filled(
-                "cross",
-                briefing=shown_briefing(context, self._context_tokens),
-                first_fitness=shown_fitness(first.fitness, context.metric),
-                first=shown_genome(first.genome),
-                first_changes=fenced(_changes(base, first.genome), "diff", limit=None),
-                second_fitness=shown_fitness(second.fitness, context.metric),
-                second=shown_genome(second.genome),
-                second_changes=fenced(_changes(base, second.genome), "diff", limit=None),
-                conflicts=self._conflicts(base, first.genome, second.genome),
-            ),
-            read=read,
-            files=first.genome.files,
-        )
-        return ask(self._model, question, context)
-
-    def _conflicts(self, base: Genome, ours: Genome, theirs: Genome) -> str:
-        merged = self._merge(base, ours, theirs)
-        if merged.genome is not None:
-            return "Their texts merge without a conflict; whether their ideas do is yours to judge."
-        return f"Their texts clash in {merged.conflicts} places."
-
-
-def _changes(base: Genome, genome: Genome) -> str:
-    return "".join(
-        line
-        for path in sorted({*base.files, *genome.files})
-        for line in difflib.unified_diff(
-            base.files.get(path, "").splitlines(keepends=True),
-            genome.files.get(path, "").splitlines(keepends=True),
-            f"ancestor/{path}",
-            path,
-        )
-    )

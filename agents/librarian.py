@@ -3,18 +3,19 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from agents.answers import Arguments, arguments_of, listed, numbered, worded
-from agents.briefing import TOKENS
+from agents.asking import Asking
 from agents.conversation import converse
+from agents.fields import Arguments, handed_in, listed, numbered, worded
 from agents.figures import shown_gain, shown_sigma
 from agents.model import Message, Model, Prompt, Reply, Tool
 from agents.operator import Context, Refusal
-from agents.prompts import filled, standing
+from agents.prompts import filled, standing, standing_names, template_hash
 from agents.replacements import Refused
 from agents.room import Section, fitted
 from population import Claim, Direction, Lesson, Metric, one_line
 from population.lesson import LESSON_CHARACTERS, LIBRARIAN
 from population.lesson_page import bullet_line, lesson_text
+from population.records import Json
 
 #: Lessons that are taken of one distillation.
 MOST_LESSONS = 8
@@ -120,14 +121,14 @@ class Librarian:
 
     Args:
         model: Asked.
-        context_tokens: Room for trials and lessons.
+        asking: Room for trials and lessons, and for the answer.
     """
 
     name = "librarian"
 
-    def __init__(self, model: Model, *, context_tokens: int = TOKENS) -> None:
+    def __init__(self, model: Model, asking: Asking | None = None) -> None:
         self._model = model
-        self._context_tokens = context_tokens
+        self._asking = asking or Asking()
 
     def distil(
         self, context: Context, lessons: Sequence[Lesson], trials: Sequence[TrialNote], *, at: float
@@ -141,7 +142,7 @@ class Librarian:
             at: Seconds since the epoch: when the lessons are written.
         """
         sections = _sections(lessons, trials, context)
-        told, counts = fitted(sections, _KEPT, self._context_tokens)
+        told, counts = fitted(sections, _KEPT, self._asking.context_tokens)
         shown = sorted(lessons, key=lambda lesson: lesson.rank)[: counts["lessons"]]
         numbers = {note.trial for note in trials[: counts["trials"]]}
         numbers.update(number for lesson in shown for number in lesson.evidence)
@@ -150,10 +151,12 @@ class Librarian:
             standing("librarian", context),
             (Message("user", filled("distil", notes=told)),),
             answer=ANSWER,
+            max_output_tokens=self._asking.max_output_tokens,
+            template=template_hash(*standing_names("librarian", context), "distil", "correct"),
         )
 
         def read(reply: Reply) -> Distillation | Refused:
-            found = arguments_of(reply, ANSWER)
+            found = handed_in(reply, ANSWER)
             if isinstance(found, Refused):
                 return found
             return read_distillation(found, numbers, shown, at=at, call=reply.call)
@@ -218,8 +221,8 @@ def read_distillation(
     return Distillation(lessons[:MOST_LESSONS], retired)
 
 
-def _evidence(entry: object, trials: set[int]) -> tuple[int, ...]:
-    found = listed(entry, "evidence") if isinstance(entry, Mapping) else []
+def _evidence(entry: Json, trials: set[int]) -> tuple[int, ...]:
+    found = listed(entry, "evidence")
     numbers = (n for n in found if isinstance(n, int) and not isinstance(n, bool) and n in trials)
     return tuple(sorted(dict.fromkeys(numbers)))[:_EVIDENCE]
 

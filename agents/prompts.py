@@ -3,6 +3,8 @@
 Stable texts come first, so that providers can cache them; what changes from call to call last.
 """
 
+import functools
+import hashlib
 import re
 from collections.abc import Sequence
 from importlib.resources import files
@@ -19,21 +21,38 @@ __all__ = [
     "shown_rules",
     "shown_sigma",
     "standing",
+    "standing_names",
+    "template_hash",
 ]
 
 _HOLE = re.compile(r"\{\{(\w+)\}\}")
 _HISTORY_LINES = 40
 _LINE_CHARACTERS = 240
 _RULE_CHARACTERS = 2_000
+_HASH_DIGITS = 16
 
 
 def filled(name: str, **texts: str) -> str:
     """The text of ``prompts/<name>.md`` with its ``{{holes}}`` filled, each in one pass."""
-    template = files("agents").joinpath("prompts", f"{name}.md").read_text(encoding="utf-8")
+    template = _template(name)
     holes = set(_HOLE.findall(template))
     if holes != set(texts):
         raise ValueError(f"prompts/{name}.md has the holes {sorted(holes)}, got {sorted(texts)}")
     return _HOLE.sub(lambda hole: texts[hole[1]], template).strip()
+
+
+def template_hash(*names: str) -> str:
+    """A name for the texts of these prompt files, which changes when one of them does."""
+    digest = hashlib.sha256()
+    for name in names:
+        text = _template(name).encode()
+        digest.update(f"{name} {len(text)}\n".encode() + text)
+    return digest.hexdigest()[:_HASH_DIGITS]
+
+
+@functools.cache
+def _template(name: str) -> str:
+    return files("agents").joinpath("prompts", f"{name}.md").read_text(encoding="utf-8")
 
 
 def shown_genome(genome: Genome) -> str:
@@ -69,22 +88,33 @@ def shown_rules(context: Context) -> str:
     return fenced("\n".join(one_line(line, _RULE_CHARACTERS) for line in lines))
 
 
-def standing(role: str, context: Context) -> tuple[str, ...]:
+def standing(role: str, context: Context, form: str = "") -> tuple[str, ...]:
     """The instructions that stay the same from call to call, the longest-lived first.
 
     Contract, role, the user's manual; then the page of lessons, which is written anew now and
     then, if there is one.
+
+    Args:
+        role: Name of the prompt file that tells who is asked.
+        context: Of the run.
+        form: Of another that tells how to answer, where several roles do so alike.
     """
     program = fenced(context.manual.text or "(none)", "markdown", limit=None)
     blocks = (
         _contract(context),
-        filled(role),
+        f"{filled(role)}\n\n{filled(form)}" if form else filled(role),
         filled("program", program=program, rules=shown_rules(context)),
     )
     page = context.briefing.lessons
     if not page.strip():
         return blocks
     return (*blocks, filled("lessons", lessons=fenced(page, "markdown", limit=None)))
+
+
+def standing_names(role: str, context: Context, form: str = "") -> list[str]:
+    """Names of the prompt files that ``standing`` fills, whether or not there are lessons yet."""
+    contract = "script" if context.contract.is_script else "contract"
+    return [contract, role, *([form] if form else []), "program", "lessons"]
 
 
 def _contract(context: Context) -> str:

@@ -11,21 +11,33 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from population import MAIN, Genome
+from population import Genome, one_line
 
-_SEARCH = re.compile(r"<{5,9} ?SEARCH ?(?P<path>\S*)\s*")
+_SEARCH = re.compile(r"<{5,9} ?SEARCH(?: (?P<path>.*?))?\s*")
 _MIDDLE = re.compile(r"={5,9}\s*")
 _REPLACE = re.compile(r">{5,9} ?REPLACE\s*")
 _FENCE = re.compile(r"^(?P<marks>`{3,})[^\n`]*\n(?P<text>.*?)^(?P=marks)[ \t]*$", re.M | re.S)
+_BREAK = re.compile(r"\r\n|\n|\r")
+
+_SHOWN_LINES = 12
+_COMPARED_LINES = 40
+_COMPARED_PLACES = 60
+_TOLD_PROBLEMS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One replacement: whole lines to look for, whole lines to put there."""
+    """One replacement: whole lines to look for, whole lines to put there.
+
+    Attributes:
+        search: Lines without their ends.
+        replace: Likewise; none to delete.
+        path: Of the file; empty for the genome's entry.
+    """
 
     search: tuple[str, ...]
     replace: tuple[str, ...]
-    path: str = MAIN
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +47,26 @@ class Refused:
     reason: str
 
 
+def lines_of(text: str) -> tuple[str, ...]:
+    """The lines of a text; a last one that is only ended is none, and so is an empty text."""
+    if not text:
+        return ()
+    lines = _BREAK.split(text)
+    return tuple(lines[:-1] if lines[-1] == "" else lines)
+
+
 def read_blocks(reply: str) -> list[Block] | Refused:
     """The blocks of a reply, in order; empty if it has none."""
     blocks: list[Block] = []
     search: list[str] | None = None
     replace: list[str] | None = None
-    path = MAIN
-    for number, line in enumerate(re.split(r"\r\n|\n|\r", reply), start=1):
+    path = ""
+    for number, line in enumerate(_BREAK.split(reply), start=1):
         head = _SEARCH.fullmatch(line)
         if head is not None:
             if search is not None:
                 return Refused(f"reply line {number}: a block begins inside a block")
-            search, replace, path = [], None, head["path"] or MAIN
+            search, replace, path = [], None, head["path"] or ""
         elif search is not None and replace is None and _MIDDLE.fullmatch(line):
             replace = []
         elif _REPLACE.fullmatch(line):
@@ -64,16 +84,28 @@ def read_blocks(reply: str) -> list[Block] | Refused:
 
 
 def apply_blocks(genome: Genome, blocks: Sequence[Block]) -> Genome | Refused:
-    """``genome`` with every block applied to its original text, or why one cannot be."""
-    files = dict(genome.files)
-    for path in dict.fromkeys(block.path for block in blocks):
-        if path not in files:
-            return Refused(f"there is no file {path!r}; the genome has {', '.join(sorted(files))}")
-        applied = _applied(files[path], [block for block in blocks if block.path == path])
-        if isinstance(applied, Refused):
-            return applied
-        files[path] = applied
-    return Genome(files)
+    """``genome`` with every block applied to its original text, or why some cannot be."""
+    changed: dict[str, str] = {}
+    problems: list[str] = []
+    for path in dict.fromkeys(block.path or genome.entry for block in blocks):
+        if path not in genome.files:
+            problems.append(no_such_file(path, genome))
+            continue
+        own = [block for block in blocks if (block.path or genome.entry) == path]
+        applied = _applied(genome.files[path], own)
+        if isinstance(applied, str):
+            changed[path] = applied
+        else:
+            problems += applied
+    if problems:
+        return Refused("\n\n".join(problems[:_TOLD_PROBLEMS]))
+    return Genome({**genome.files, **changed}, genome.entry)
+
+
+def no_such_file(path: str, genome: Genome) -> str:
+    """Why ``path`` cannot be changed."""
+    known = ", ".join(sorted(genome.files))
+    return f"there is no file {one_line(path)!r}; the genome has {known}"
 
 
 def whole_file(reply: str) -> str | None:
@@ -82,21 +114,26 @@ def whole_file(reply: str) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def _applied(text: str, blocks: Sequence[Block]) -> str | Refused:
+def _applied(text: str, blocks: Sequence[Block]) -> str | list[str]:
+    """The text with all blocks, or what is wrong with them."""
     lines = list(io.StringIO(text, newline=""))  # ends at line feeds and carriage returns alone
     bare = [line.rstrip("\r\n") for line in lines]
     newline = "\r\n" if text.count("\r\n") * 2 > len(lines) else "\n"
+    problems: list[str] = []
     spots: list[tuple[int, int, Block]] = []
     for block in blocks:
         spot = _spot(bare, block)
         if isinstance(spot, Refused):
-            return spot
-        spots.append((spot, spot + len(block.search), block))
+            problems.append(spot.reason)
+        else:
+            spots.append((spot, spot + len(block.search), block))
     spots.sort(key=lambda s: s[:2])
     for (_, end, one), (start, _, other) in itertools.pairwise(spots):
         if start < end:
             shown = _shown(one.search), _shown(other.search)
-            return Refused(f"two blocks replace the same lines:\n{shown[0]}\nand\n{shown[1]}")
+            problems.append(f"two blocks replace the same lines:\n{shown[0]}\nand\n{shown[1]}")
+    if problems:
+        return problems
     for start, end, block in reversed(spots):
         lines[start:end] = [line + newline for line in block.replace]
     return "".join(lines)
@@ -117,7 +154,7 @@ def _spot(bare: Sequence[str], block: Block) -> int | Refused:
             f"a SEARCH part fits {len(found)} places, at lines {where}: add lines around it until "
             f"it fits one.\n{_shown(wanted)}"
         )
-    near = _nearest(bare, wanted)
+    near = _nearest(bare, wanted[:_COMPARED_LINES])
     nearest = _shown(bare[near : near + size])
     return Refused(
         f"a SEARCH part is nowhere in the file. It reads\n{_shown(wanted)}\nand the nearest text, "
@@ -127,10 +164,19 @@ def _spot(bare: Sequence[str], block: Block) -> int | Refused:
 
 def _nearest(bare: Sequence[str], wanted: Sequence[str]) -> int:
     """Index of the window most like what was wanted."""
-    text = "\n".join(wanted)
-    matcher = difflib.SequenceMatcher(autojunk=False, b=text)
+    size = len(wanted)
+    known = {line.strip() for line in wanted if line.strip()}
+    is_known = [line.strip() in known for line in bare]
+    shared = [sum(is_known[i : i + size]) for i in range(max(1, len(bare) - size + 1))]
+    most = max(shared)
+    places = [i for i, count in enumerate(shared) if count == most]
+    if most:  # indented otherwise, or some lines of it: no need to look elsewhere
+        places = places[:_COMPARED_PLACES]
+    else:
+        wanted = wanted[:_SHOWN_LINES]
+    matcher = difflib.SequenceMatcher(autojunk=False, b="\n".join(wanted))
     best, place = -1.0, 0
-    for i in range(max(1, len(bare) - len(wanted) + 1)):
+    for i in places:
         matcher.set_seq1("\n".join(bare[i : i + len(wanted)]))
         if matcher.real_quick_ratio() > best and matcher.quick_ratio() > best:
             ratio = matcher.ratio()
@@ -141,5 +187,5 @@ def _nearest(bare: Sequence[str], wanted: Sequence[str]) -> int:
 
 def _shown(lines: Sequence[str]) -> str:
     """At most twelve lines, indented as a quotation."""
-    shown = [f"    {line[:160]}" for line in lines[:12]]
-    return "\n".join(shown if len(lines) <= 12 else [*shown, "    …"])
+    shown = [f"    {line[:160]}" for line in lines[:_SHOWN_LINES]]
+    return "\n".join(shown if len(lines) <= _SHOWN_LINES else [*shown, "    …"])

@@ -49,6 +49,7 @@ from population import EvolveError, canonical_hash
 
 SHIPPED = Path(__file__).with_name("traces") / "twin.jsonl"
 _CROSSOVER_EVERY = 4  # of live proposals
+_MINIMIZER_EVERY = 7
 _LIVE_SEEDS = 3  # hand-written variants beside the baseline that serve as parents
 _Z = 1.959964  # of a normal distribution, 95 %
 
@@ -104,7 +105,8 @@ def live(count: int, model: Model, *, limit_usd: float, prices: Prices, seed: in
             trace = Trace("crossover", seed + number, (one, other, baseline))
         else:
             parent = baseline if number % 2 == 0 else one
-            trace = Trace("mutator", seed + number, (parent, baseline)[: 1 + (parent != baseline)])
+            role = "mutator" if (number + 1) % _MINIMIZER_EVERY else "minimizer"
+            trace = Trace(role, seed + number, (parent, baseline)[: 1 + (parent != baseline)])
         asked = Recording(model, trace, left_usd=left, prices=prices)
         result = proposed(trace, asked, frozenset(seen))
         left = asked.left_usd

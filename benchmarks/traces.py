@@ -17,8 +17,11 @@ from typing import Any
 import numpy as np
 
 from agents import (
+    Asking,
     CallFailure,
     Context,
+    Message,
+    Minimizer,
     Model,
     ModelCrossover,
     ModelError,
@@ -35,7 +38,9 @@ from agents import (
 from agents.secrets import Secrets
 from population import EvolveError, Genome, Origin, Variant, canonical_hash
 
-OPERATORS = {"mutator": Mutator, "crossover": ModelCrossover}
+OPERATORS = {"mutator": Mutator, "crossover": ModelCrossover, "minimizer": Minimizer}
+#: How they ask here, where there is no run to look variants up in.
+ASKING = Asking(tool_calls=4)
 _LOOKS = ("read_file", "lookup", "lint", "smoke_run")  # tools on the way to an answer
 _SHARED_CHARACTERS = 400  # a shorter text is kept where it stands
 
@@ -118,8 +123,7 @@ class Recording:
         failure: CallFailure | None,
         unknown_usd: float = 0.0,
     ) -> None:
-        turns = (f"{message.role}: {message.text}" for message in prompt.messages)
-        said = (*prompt.system, *turns)
+        said = (*prompt.system, *map(_turn, prompt.messages))
         self._trace.calls.append(Spoken(self.name, said, reply, failure, unknown_usd))
         self.left_usd -= self._price.cost_usd(reply.usage) + unknown_usd
 
@@ -157,7 +161,7 @@ def proposed(trace: Trace, model: Model, seen: frozenset[str]) -> Proposal | Ref
         seen=seen,
         rng=np.random.default_rng(trace.seed),
     )
-    return OPERATORS[trace.role](model).propose(context)
+    return OPERATORS[trace.role](model, ASKING).propose(context)
 
 
 def write_traces(path: Path, traces: Sequence[Trace], *, source: str) -> None:
@@ -230,6 +234,12 @@ def _parent(genome: Genome, number: int) -> Parent:
         sha, f"g000-{number:03d}", 0, (), Origin.SEED, "seed", "a parent", genome_hash, 0.0
     )
     return Parent(variant, genome)
+
+
+def _turn(message: Message) -> str:
+    """A turn as people read it; what was used in it stands with the reply."""
+    results = (result.text for result in message.tool_results)
+    return f"{message.role}: " + "\n\n".join(filter(None, (*results, message.text)))
 
 
 def _split(text: str, genomes: Mapping[str, None]) -> Iterator[str]:

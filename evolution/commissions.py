@@ -26,6 +26,7 @@ from agents import (
     Review,
 )
 from agents.briefing import Briefing
+from agents.intents import drawn_intent
 from evolution.breeding import Breeder, Field, Knowledge
 from evolution.briefings import Briefings
 from evolution.confirmation import trial_seed
@@ -63,7 +64,7 @@ MENDABLE = (
 )
 #: Commissions that make no variant: ``errands`` has them.
 ERRANDS = ("librarian", "critic")
-_CRITIC, _REPAIRER, _TRIAL = "critic", "repairer", "trial "
+_CRITIC, _MUTATOR, _REPAIRER, _TRIAL = "critic", "mutator", "repairer", "trial "
 _LASTING = (CallFailure.OUT_OF_MONEY, CallFailure.UNAUTHORISED)  # waiting mends neither
 
 
@@ -262,8 +263,14 @@ class Commissions:
         if drawn is None:
             return
         operator, parents = drawn
+        # Kept with it: carried out again after a kill, it is asked for the same.
+        intent = drawn_intent(np.random.default_rng([rng_seed, 2])) if operator == _MUTATOR else ""
         commission = self._store.open_commission(
-            operator=operator, parents=parents, rng_seed=rng_seed, at=self._clock()
+            operator=operator,
+            parents=parents,
+            rng_seed=rng_seed,
+            intent=str(intent),
+            at=self._clock(),
         )
         self._start(commission, field)
 
@@ -293,7 +300,9 @@ class Commissions:
     def _start(self, commission: Commission, field: Field) -> None:
         rng = np.random.default_rng([commission.rng_seed, 1])
         context = self._breeder.context(field, commission.parents, rng)
-        context = replace(context, briefing=self._briefing(commission, field))
+        context = replace(
+            context, briefing=self._briefing(commission, field), intent=commission.intent
+        )
         assert self._staff is not None
         self._under_way[commission.id] = commission
         work = partial(carried_out, self._staff, commission, context, self._reviewer)

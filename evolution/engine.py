@@ -30,7 +30,7 @@ from evolution.manuals import Circumstances, Manuals
 from evolution.noise import Posterior
 from evolution.racing import contender
 from evolution.requests import take_seed
-from evolution.review import Reviewer
+from evolution.review import Reviewer, reading_of
 from evolution.selection import HallOfFame
 from evolution.stopping import decide
 from evolution.story import Story
@@ -205,7 +205,7 @@ class Engine:
             rng_seed=rng_seed,
             clock=self._clock,
             briefings=briefings,
-            reviewer=Reviewer(agents.context_tokens) if agents.critic_reads else None,
+            reviewer=Reviewer(reading_of(agents)) if agents.critic_reads else None,
         )
 
     def request_drain(self) -> None:

@@ -30,6 +30,7 @@ from evolution.confirmation import trial_seed
 from evolution.errand_notes import figures_of, trial_notes
 from evolution.lessons import Lessons
 from evolution.pool import Pool
+from evolution.review import reading_of
 from evolution.story import Story
 from population import (
     Commission,
@@ -213,7 +214,7 @@ class Errands:
     def _distilling(
         self, commission: Commission, context: Context, field: Field, model: Model
     ) -> Callable[[], Result]:
-        librarian = Librarian(model, context_tokens=self._settings.context_tokens)
+        librarian = Librarian(model, reading_of(self._settings))
         numbers = sorted(_listed(commission), reverse=True)
         notes = trial_notes(self._store, numbers, field)
         lessons = list(self._lessons.active)
@@ -222,7 +223,7 @@ class Errands:
     def _explaining(
         self, commission: Commission, context: Context, field: Field, model: Model
     ) -> Callable[[], Result]:
-        critic = Critic(model, context_tokens=self._settings.context_tokens)
+        critic = Critic(model, reading_of(self._settings))
         told = replace(context, briefing=self._briefings.briefing(commission.parents, field))
         figures = figures_of(self._verdict(commission), context.metric)
         baseline = self._breeder.baseline

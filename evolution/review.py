@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from agents import Critic, Model, Refusal, Review
+from agents.asking import Asking
 from agents.operator import Context, Proposal
+from evolution.agent_settings import AgentSettings
 from evolution.story import Story
 from population import Commission, Critique, Judgement, Store
 
@@ -19,14 +21,21 @@ EXEMPT_SHARE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Reviewer:
-    """Who reads proposals, and within how many tokens."""
+    """Who reads proposals, and within what room."""
 
-    context_tokens: int
+    asking: Asking
 
     def read(self, model: Model, context: Context, proposal: Proposal) -> Review | None:
         """What the critic says; None if nothing could be had: the proposal then goes on."""
-        said = Critic(model, context_tokens=self.context_tokens).review(context, proposal)
+        said = Critic(model, self.asking).review(context, proposal)
         return None if isinstance(said, Refusal) else said
+
+
+def reading_of(settings: AgentSettings) -> Asking:
+    """How librarian and critic are asked: they look nothing up, and answer in one step."""
+    return Asking(
+        context_tokens=settings.context_tokens, max_output_tokens=settings.max_output_tokens
+    )
 
 
 def judged(
@@ -53,4 +62,4 @@ def judged(
 
 def is_exempt_from_rejection(rng_seed: int) -> bool:
     """True if the proposal of the commission with this seed is trained whatever the critic says."""
-    return bool(np.random.default_rng([rng_seed, 2]).random() < EXEMPT_SHARE)
+    return bool(np.random.default_rng([rng_seed, 3]).random() < EXEMPT_SHARE)

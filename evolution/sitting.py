@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from evolution.config import EvolutionConfig
+from evolution.desk import desk_of
 from evolution.devices import gpu_names, visible_devices
 from evolution.engine import Engine
 from evolution.executors import LocalExecutor, Slot, cpu_slots, gpu_slots
@@ -17,7 +18,7 @@ from evolution.sandbox.levels import Level, find_level
 from evolution.sandbox.usage import remove_folder
 from evolution.staff import AgentStaff
 from evolution.workspace import Workspace
-from population import BudgetKind, Calibration
+from population import BudgetKind, Calibration, Genome
 
 
 @contextmanager
@@ -60,8 +61,18 @@ def sitting(
         executor.close()
 
 
-def staff_of(workspace: Workspace, clock: Callable[[], float] = time.time) -> AgentStaff | None:
+def staff_of(
+    workspace: Workspace,
+    clock: Callable[[], float] = time.time,
+    *,
+    smoke: Callable[[Genome], str] | None = None,
+) -> AgentStaff | None:
     """Who asks language models in this run; None if nobody does.
+
+    Args:
+        workspace: The open run.
+        clock: Seconds since the epoch.
+        smoke: Trains a genome for a moment, for models that ask; None if nothing does.
 
     Raises:
         EvolveError: A model has no key, or no price.
@@ -69,7 +80,10 @@ def staff_of(workspace: Workspace, clock: Callable[[], float] = time.time) -> Ag
     settings = workspace.config.agents
     if not settings.is_on:
         return None
-    return AgentStaff(settings, workspace.store, Models(settings, clock=clock), clock=clock)
+    models = Models(settings, clock=clock)
+    return AgentStaff(
+        settings, workspace.store, models, desk=desk_of(workspace, smoke), clock=clock
+    )
 
 
 def local_executor(

@@ -2,9 +2,17 @@
 
 import time
 from collections.abc import Callable, Collection, Mapping
-from functools import partial
 
-from agents import Model, ModelCrossover, Mutator, Operator
+from agents import (
+    Asking,
+    Desk,
+    Minimizer,
+    Model,
+    ModelCrossover,
+    Mutator,
+    Operator,
+    Repairer,
+)
 from agents.prices import Prices
 from agents.spend import Purse, limit_of
 from evolution import keys
@@ -22,6 +30,7 @@ class AgentStaff:
         settings: Of a kind other than ``off``.
         store: Of the run: where every call is booked.
         models: By role.
+        desk: What models may look up before they answer.
         clock: Seconds since the epoch.
 
     Raises:
@@ -34,6 +43,7 @@ class AgentStaff:
         store: Store,
         models: Models,
         *,
+        desk: Desk | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
@@ -45,9 +55,12 @@ class AgentStaff:
         )
         for role in ROLES:
             prices.of(models.of(role).name)
-        self._make: Mapping[str, Callable[[Model], Operator]] = {
-            "mutator": partial(Mutator, context_tokens=settings.context_tokens),
-            "crossover": partial(ModelCrossover, context_tokens=settings.context_tokens),
+        self._asking = asking_of(settings, desk or Desk())
+        self._make: Mapping[str, Callable[[Model, Asking], Operator]] = {
+            "mutator": Mutator,
+            "crossover": ModelCrossover,
+            "minimizer": Minimizer,
+            **({"repairer": Repairer} if settings.repair else {}),
         }
 
     def model(self, role: str, commission: int) -> Model:
@@ -65,8 +78,24 @@ class AgentStaff:
 
     def operator(self, name: str, model: Model) -> Operator:
         """The operator ``name``, asking ``model``."""
-        return self._make[name](model)
+        return self._make[name](model, self._asking)
 
     def close(self) -> None:
         """Break off every call that is under way."""
         self._models.close()
+
+
+def asking_of(settings: AgentSettings, desk: Desk) -> Asking:
+    """How the operators of a run ask.
+
+    A coding agent's command line looks for itself, and edits files in one step: it is offered
+    neither looks nor ideas first.
+    """
+    is_command = settings.kind == "command"
+    return Asking(
+        context_tokens=settings.context_tokens,
+        max_output_tokens=settings.max_output_tokens,
+        tool_calls=0 if is_command else settings.tool_calls,
+        is_two_step=settings.two_step and not is_command,
+        desk=desk,
+    )

@@ -58,9 +58,9 @@ class Author:
         prompt = Reading(request)
         if prompt.inner_tools and rng.random() < self._curiosity:
             return [_said("Let me look first."), self._look(prompt, rng)]
-        for name, answer in self._answers.items():
-            if name in prompt.tools:
-                return [_use(name, answer(prompt, rng))]
+        name = prompt.answer(list(self._answers))
+        if name is not None:
+            return [_use(name, self._answers[name](prompt, rng))]
         return [_said(self._in_words(prompt, rng))]
 
     def _rng(self, request: Mapping[str, Any]) -> Generator:
@@ -117,8 +117,7 @@ class Author:
             return "There is no genome to change."
         head = f"HYPOTHESIS: {_hypothesis(idea)}\nEXPECTED_GAIN: {_gain(rng)}\n"
         blocks = [
-            f"<<<<<<< SEARCH{'' if one.path == MAIN else f' {one.path}'}\n{one.search}\n=======\n"
-            f"{one.replace}\n>>>>>>> REPLACE\n"
+            f"<<<<<<< SEARCH {one.path}\n{one.search}\n=======\n{one.replace}\n>>>>>>> REPLACE\n"
             for one in self._replacements(prompt, idea, rng)
         ]
         return "\n".join([head, *blocks])
@@ -185,7 +184,7 @@ class Author:
         name = str(rng.choice(prompt.inner_tools))
         genome = prompt.genomes[0] if prompt.genomes else None
         if name == "read_file":
-            return _use(name, {"path": genome.entry if genome else MAIN})
+            return _use(name, {"path": genome.entry if genome else MAIN, "first_line": 1})
         if name == "lookup":
             return _use(name, {"variant": [*prompt.variants, "g000-000"][0]})
         changed = self._ideas.change(genome, prompt.manual, rng) if genome else None

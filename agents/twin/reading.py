@@ -1,7 +1,7 @@
 """What the author takes from a request: fenced genomes and diffs, names, and what it may use."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -51,6 +51,11 @@ class Reading:
     def inner_tools(self) -> list[str]:
         """Tools to look around with; none when the conversation is under way."""
         return [name for name in INNER_TOOLS if name in self.tools and self.is_first]
+
+    def answer(self, forms: Sequence[str]) -> str | None:
+        """The form of the answer: of several that are offered, the one that was named last."""
+        offered = [name for name in forms if name in self.tools]
+        return max(offered, key=lambda name: self._asked.rfind(f"`{name}`"), default=None)
 
     @property
     def wants_less(self) -> bool:

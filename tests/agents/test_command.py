@@ -64,11 +64,13 @@ def test_edits_in_place_are_a_mutation_with_their_hypothesis():
 
 
 def test_a_crossover_works_on_a_copy_of_the_fitter_parent():
+    one = TRAIN.replace("SOFTCAP = 15.0", "SOFTCAP = 20.0")
     other = TRAIN.replace(depth_line(), "DEPTH = 9")
     model = Command("agent", editing(depth_line(), "DEPTH = 8"))
-    proposal = ModelCrossover(model).propose(a_context(TRAIN, other))
+    proposal = ModelCrossover(model).propose(a_context(one, other))
     assert isinstance(proposal, Proposal)
     assert "DEPTH = 8" in proposal.genome.main
+    assert "SOFTCAP = 20.0" in proposal.genome.main
 
 
 def test_edits_come_in_the_answers_form_where_it_takes_files():

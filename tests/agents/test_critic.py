@@ -103,7 +103,7 @@ def test_the_forms_are_strict_and_the_twin_keeps_them():
     assert schema_problem(READING.parameters) is None
     with Twin(Author(seed=2)) as twin:
         critic = Critic(a_claude(twin.url))
-        reviews = [critic.review(a_context(), a_proposal()) for _ in range(20)]
+        reviews = [critic.review(a_context(), a_proposal()) for _ in range(40)]
         words = critic.explain(a_context(CHANGED), FIGURES, Genome.single(TRAIN))
         assert twin.errors == []
     assert {review.judgement for review in reviews} == set(Judgement)

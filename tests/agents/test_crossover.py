@@ -1,8 +1,7 @@
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents import Crossover, ModelCrossover, Proposal, Refusal, ScriptedModel
+from agents import Crossover, Proposal, Refusal
 from agents.crossover import merged_knobs
 from population import Genome, Origin, canonical_hash, knobs, set_knobs
 from tests.agents.parents import TRAIN, a_context
@@ -118,50 +117,3 @@ def test_without_an_ancestor_there_is_no_merge():
     assert "common ancestor" in refusal.reason
     refusal = Crossover().propose(a_context(GELU, base=BASE))
     assert "two parents" in refusal.reason
-
-
-# --- with a model --------------------------------------------------------------------------------
-
-HEAD = "HYPOTHESIS: both\nEXPECTED_GAIN: 1e-3\n"
-BLOCK = """
-<<<<<<< SEARCH
-SOFTCAP = 15.0  # logits stay within plus and minus this; 0 turns the cap off
-=======
-SOFTCAP = 0.0  # logits stay within plus and minus this; 0 turns the cap off
->>>>>>> REPLACE
-"""
-
-
-@pytest.mark.parametrize(
-    "reply", [HEAD + BLOCK, f"{HEAD}```python\n{set_knobs(GELU, {'SOFTCAP': 0.0})}```\n"]
-)
-def test_a_model_may_answer_with_blocks_on_the_first_parent_or_the_whole_file(reply):
-    proposal, context = cross(GELU, CAPLESS, ModelCrossover(ScriptedModel([reply])))
-    assert isinstance(proposal, Proposal)
-    assert proposal.genome.main == set_knobs(GELU, {"SOFTCAP": 0.0})
-    assert proposal.parents == tuple(parent.variant.sha for parent in context.parents)
-    assert proposal.origin is Origin.CROSSOVER
-    assert proposal.expected_gain == 0.001
-
-
-def test_a_model_is_shown_both_parents_their_changes_and_the_clash():
-    model = ScriptedModel([HEAD + BLOCK])
-    cross(GELU, SILU, ModelCrossover(model))
-    (prompt,) = model.prompts
-    assert "-        return self.down(F.relu(self.up(x)).square())" in prompt
-    assert "+        return self.down(F.gelu(self.up(x)))" in prompt
-    assert "+        return self.down(F.silu(self.up(x)))" in prompt
-    assert "clash in 1 place" in prompt
-
-
-def test_a_model_that_gives_nothing_usable_twice_is_a_refusal():
-    model = ScriptedModel(["Well.", f"```\n{GELU}```"])
-    refusal, _ = cross(GELU, SILU, ModelCrossover(model))
-    assert isinstance(refusal, Refusal)
-    assert "equal to a parent" in refusal.reason
-    assert "neither SEARCH/REPLACE blocks nor one fenced file" in model.prompts[1]
-
-
-def test_a_model_needs_two_parents():
-    refusal = ModelCrossover(ScriptedModel([])).propose(a_context(GELU))
-    assert isinstance(refusal, Refusal)

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents import Distillation, Librarian, Refusal, Reply, ScriptedModel, ToolUse, TrialNote
+from agents.asking import Asking
 from agents.librarian import ANSWER, MOST_LESSONS, read_distillation
 from agents.replacements import Refused
 from agents.twin import Author, Twin
@@ -43,7 +44,7 @@ def a_draft(**changes):
 
 def distilled(*replies, lessons=KNOWN, notes=NOTES, **options):
     model = ScriptedModel(replies)
-    made = Librarian(model, **options).distil(a_context(), lessons, notes, at=NOW)
+    made = Librarian(model, Asking(**options)).distil(a_context(), lessons, notes, at=NOW)
     return made, model
 
 

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,6 +47,39 @@ def test_a_block_names_its_file():
     assert apply_blocks(genome, blocks).files == {"train.py": "a = 1\n", "layers.py": "a = 2\n"}
     refused = apply_blocks(genome, read_blocks(block("a = 1", "a = 2", " other.py")))
     assert "layers.py, train.py" in refused.reason
+
+
+def test_the_entry_of_a_script_stays_what_it_is_and_is_what_a_block_changes():
+    genome = Genome({"go.py": "a = 1\n", "train.py": "a = 1\n"}, entry="go.py")
+    changed = apply_blocks(genome, read_blocks(block("a = 1", "a = 2")))
+    assert changed.entry == "go.py"
+    assert changed.files == {"go.py": "a = 2\n", "train.py": "a = 1\n"}
+    named = apply_blocks(genome, read_blocks(block("a = 1", "a = 2", " train.py")))
+    assert named.files == {"go.py": "a = 1\n", "train.py": "a = 2\n"}
+
+
+def test_a_path_may_have_a_space_and_a_hostile_one_is_only_named():
+    genome = Genome({"train.py": "a = 1\n", "my notes.txt": "a = 1\n"})
+    assert apply_blocks(genome, read_blocks(block("a = 1", "b", " my notes.txt"))).files == {
+        "train.py": "a = 1\n",
+        "my notes.txt": "b\n",
+    }
+    refused = apply_blocks(genome, [Block(("a = 1",), ("b",), "../../etc/passwd\x1b[2J\n# Now")])
+    assert refused.reason.startswith("there is no file '../../etc/passwd # Now'; the genome has")
+
+
+def test_every_block_that_does_not_fit_is_told_at_once():
+    refused = applied(block("a = 11", "x") + block("b = 2", "y") + block("    return b", "z"))
+    assert refused.reason.count("nowhere in the file") == 2
+
+
+def test_the_nearest_text_of_a_long_file_is_found_soon():
+    lines = [f"value_{n} = function_{n}(argument_{n}, other_{n})" for n in range(20_000)]
+    wanted = [lines[12_345].replace("other", "another"), *lines[12_346:12_400]]
+    began = time.monotonic()
+    refused = applied(block("\n".join(wanted), "x"), "\n".join(lines) + "\n")
+    assert time.monotonic() - began < 10
+    assert "at line 12346" in refused.reason
 
 
 def test_a_search_that_fits_nowhere_is_shown_the_nearest_text():

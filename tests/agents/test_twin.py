@@ -287,10 +287,11 @@ def test_a_slip_is_told_to_the_author_and_mended_at_the_second_attempt():
 def test_a_crossover_gets_something_of_both_parents():
     second = TRAIN.replace("DEPTH = 2", "DEPTH = 3").replace("MATRIX_LR = 0.04", "MATRIX_LR = 0.05")
     second = second.replace("SOFTCAP = 15.0", "SOFTCAP = 20.0")
+    first = TRAIN.replace("WARMDOWN = 0.5", "WARMDOWN = 0.6")
     with Twin(Author(seed=1)) as twin:
-        made = ModelCrossover(a_claude(twin.url)).propose(a_context(TRAIN, second))
+        made = ModelCrossover(a_claude(twin.url)).propose(a_context(first, second))
     assert isinstance(made, Proposal)
-    one, other, child = knobs(TRAIN), knobs(second), knobs(made.genome.main)
+    one, other, child = knobs(first), knobs(second), knobs(made.genome.main)
     assert child not in (one, other)
     assert all(child[name] in (one[name], other[name]) for name in one)
 

@@ -3,9 +3,26 @@
 import re
 import threading
 
-from agents import Model, ModelCrossover, ModelError, Mutator, Prompt, Reply, ToolUse, Usage
+from agents import (
+    Minimizer,
+    Model,
+    ModelCrossover,
+    ModelError,
+    Mutator,
+    Prompt,
+    Repairer,
+    Reply,
+    ToolUse,
+    Usage,
+)
 from tests.evolution.runs import EFFECTS
 
+OPERATORS = {
+    "mutator": Mutator,
+    "crossover": ModelCrossover,
+    "minimizer": Minimizer,
+    "repairer": Repairer,
+}
 _WAIT_SECONDS = 30.0
 #: What librarian and critic hand in: everything is evidence, nothing is wrong.
 ANSWERS = {
@@ -98,7 +115,7 @@ class HouseStaff:
         return 2 if name == "crossover" else 1
 
     def operator(self, name: str, model: Model):
-        return {"mutator": Mutator, "crossover": ModelCrossover}[name](model)
+        return OPERATORS[name](model)
 
     def close(self) -> None:
         self.closed = True

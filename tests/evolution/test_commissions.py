@@ -1,3 +1,4 @@
+import re
 import threading
 from collections import Counter
 
@@ -21,6 +22,7 @@ from population import (
 from tests.evolution.runs import Twiddle, a_run, an_engine, crash, world
 from tests.evolution.staffs import Author, HouseStaff, block, handed_in
 
+WANTED = re.compile(r"^Wanted: \*\*(\w+)\*\*", re.M)
 ALONE = {"operators__knob": 0.0, "operators__structure": 0.0, "operators__merge": 0.0}
 
 
@@ -151,12 +153,14 @@ def test_what_was_open_when_the_engine_died_is_carried_out_again_with_its_seed(t
         for commission in open_then:
             assert known[commission.id].rng_seed == commission.rng_seed
             assert known[commission.id].state is not CommissionState.OPEN
-    scope = "Make a small change", "Make a structural change", "Be bold"
-    first = sorted(next(s for s in scope if s in p.messages[0].text) for p in before.asked)
-    again = sorted(
-        next(s for s in scope if s in p.messages[0].text) for p in after.asked[: len(first)]
-    )
-    assert again == first
+    wanted = [
+        sorted(found[1] for p in asked if (found := WANTED.search(p.messages[0].text)))
+        for asked in (before.asked, after.asked[: len(before.asked)])
+    ]
+    # Nothing can be borrowed yet.
+    kept = [commission.intent.replace("borrow", "exploit") for commission in open_then]
+    assert wanted[0] == sorted(filter(None, kept))
+    assert wanted[0] == wanted[1]
 
 
 def test_a_variant_that_was_born_when_the_engine_died_is_born_once(tmp_path):
