@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from agents.builtin import KnobEdit, StructureEdit
     from agents.chat_api import OpenAISettings
     from agents.claude import Claude, ClaudeError
+    from agents.critic import Critic, Explanation, Review
     from agents.crossover import Crossover
     from agents.intents import Intent
+    from agents.librarian import Distillation, Librarian, TrialNote
     from agents.literals import LiteralEdit, is_off_limits
     from agents.messages_api import ClaudeSettings
     from agents.minimizer import Minimizer
@@ -46,6 +48,8 @@ _HOMES = {
     "claude": "Claude ClaudeError",
     "crossover": "Crossover",
     "intents": "Intent",
+    "critic": "Critic Explanation Review",
+    "librarian": "Distillation Librarian TrialNote",
     "literals": "LiteralEdit is_off_limits",
     "messages_api": "ClaudeSettings",
     "model": "CallFailure Message Model ModelError Prompt Reply Tool ToolResult ToolUse Usage",
@@ -69,11 +73,15 @@ __all__ = [
     "ClaudeError",
     "ClaudeSettings",
     "Context",
+    "Critic",
     "Crossover",
     "Desk",
+    "Distillation",
+    "Explanation",
     "Forecast",
     "Intent",
     "KnobEdit",
+    "Librarian",
     "LiteralEdit",
     "Message",
     "Metered",
@@ -96,11 +104,13 @@ __all__ = [
     "Refusal",
     "Repairer",
     "Reply",
+    "Review",
     "ScriptedModel",
     "StructureEdit",
     "Tool",
     "ToolResult",
     "ToolUse",
+    "TrialNote",
     "Usage",
     "forecast",
     "is_off_limits",

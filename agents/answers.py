@@ -9,7 +9,7 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from agents.forms import SUBMIT_VARIANT
@@ -30,6 +30,8 @@ from population.records import Json
 KEPT_SHARE = 0.5
 HYPOTHESIS_CHARACTERS = 200
 _MOST_CHARACTERS = 2_000_000  # of all texts of an answer
+# Where an object may stand among other words.
+_WORDS_CHARACTERS, _OPENINGS = 200_000, 200
 
 _HYPOTHESIS = re.compile(r"^\W*HYPOTHESIS\W*?:\W*?(?P<text>\w.*)$", re.M | re.I)
 _GAIN = re.compile(
@@ -70,7 +72,25 @@ def arguments_of(reply: Reply, tool: Tool) -> Mapping[str, Json] | None:
             continue
         if isinstance(value, dict) and not value.keys().isdisjoint(properties):
             return value
-    return None
+    return _object_in(reply.text, properties)
+
+
+def _object_in(text: str, properties: Collection[str]) -> Mapping[str, Json] | None:
+    """The last JSON object among other words that has one of the properties."""
+    decoder, text = json.JSONDecoder(), text[-_WORDS_CHARACTERS:]
+    found: Mapping[str, Json] | None = None
+    place = -1
+    for _ in range(_OPENINGS):
+        place = text.find("{", place + 1)
+        if place < 0:
+            break
+        try:
+            value, end = decoder.raw_decode(text, place)
+        except (ValueError, RecursionError):
+            continue
+        if not value.keys().isdisjoint(properties):
+            found, place = value, end - 1
+    return found
 
 
 def read_variant(reply: Reply, parent: Genome, *, may_rewrite: bool = False) -> Draft | Refused:

@@ -59,18 +59,23 @@ class Purse:
         self.secrets = Secrets(os.environ if environment is None else environment)
         self._prices = prices
 
-    def metered(self, model: Model, commission: int | None = None) -> "Metered":
+    def metered(
+        self, model: Model, commission: int | None = None, *, role: str | None = None
+    ) -> "Metered":
         """``model``, paid from this purse.
 
         Args:
             model: Asked where a reply has to be paid for.
             commission: What its calls are part of. Replies that the commission has had already,
                 in an earlier sitting, are given again for nothing.
+            role: Who asks, where several roles work on one commission: each is given its own
+                replies again, in its own order.
 
         Raises:
             PriceError: The model has no known price.
         """
-        had = () if commission is None else self.store.calls(commission=commission)
+        calls = () if commission is None else self.store.calls(commission=commission)
+        had = [call for call in calls if role is None or call.operator == role]
         price = self._prices.of(model.name)
         if isinstance(model, Deferred):
             price = price.times(PRICE_SHARE)

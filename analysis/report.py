@@ -80,6 +80,7 @@ def write_report(
         settings=settings_table(store.run()),
         noise=_noise(views),
         accounts=_accounts(views),
+        explanation=_explanation(store),
         diff=_diff_lines(champion_diff(store, paths)),
         reproduce=_reproduce(store.run(), views.scale.how),
     )
@@ -193,6 +194,20 @@ def _accounts(views: Views) -> str:
         calls = sum(role.call_count for role in models.roles)
         words += f" {calls} calls of a language model cost {models.spent_usd:.2f} dollars."
     return words
+
+
+def _explanation(store: Store) -> list[str]:
+    """The last verdict in the critic's words; empty without any."""
+    judged = store.verdicts()[-1:]
+    readings = [one for one in store.readings() if judged and one.label == judged[0].label]
+    return [
+        line
+        for one in readings
+        for line in (
+            cut(one.explanation, 2_000),
+            *(f"Suspect: {cut(s.edit, 200)}: {cut(s.why, 300)}" for s in one.suspects),
+        )
+    ]
 
 
 def _diff_lines(diff: str) -> list[DiffLine]:

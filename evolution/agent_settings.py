@@ -36,6 +36,8 @@ class AgentSettings(BaseModel):
         batches: Ask by Message Batches: half the price, and replies within a day.
         repair: One attempt at each variant whose genome crashed.
         critic: A reading of the champion's edits after each verdict.
+        critic_reads: A reading of every proposal before it is trained, which may reject it; one
+            call more for each proposal.
         lessons_every: Finished trials between two distillations of lessons; 0 for none.
         provider: Who serves Claude: Anthropic, or a cloud with its own credentials.
         region: Of ``bedrock`` and ``vertex``; "" for what their environment says.
@@ -67,6 +69,7 @@ class AgentSettings(BaseModel):
     batches: bool = False
     repair: bool = True
     critic: bool = True
+    critic_reads: bool = False
     lessons_every: Annotated[int, Field(ge=0)] = 12
     provider: Literal["anthropic", "bedrock", "vertex"] = "anthropic"
     region: str = ""

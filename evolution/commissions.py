@@ -23,6 +23,7 @@ from agents import (
     Proposal,
     Refusal,
     Reply,
+    Review,
 )
 from agents.batching import HANDED_IN
 from agents.briefing import Briefing
@@ -32,6 +33,7 @@ from evolution.briefings import Briefings
 from evolution.confirmation import trial_seed
 from evolution.manuals import operator_weights
 from evolution.pool import Pool
+from evolution.review import Reviewer, judged
 from evolution.story import Story
 from population import (
     Commission,
@@ -61,8 +63,9 @@ MENDABLE = (
     FailureClass.CONTRACT,
     FailureClass.ERROR,
 )
-_MUTATOR = "mutator"
-_REPAIRER, _TRIAL = "repairer", "trial "
+#: Commissions that make no variant: ``errands`` has them.
+ERRANDS = ("librarian", "critic")
+_CRITIC, _MUTATOR, _REPAIRER, _TRIAL = "critic", "mutator", "repairer", "trial "
 _LASTING = (CallFailure.OUT_OF_MONEY, CallFailure.UNAUTHORISED)  # waiting mends neither
 
 
@@ -106,6 +109,7 @@ class Delivery:
 
     Attributes:
         result: The proposal, or why there is none.
+        review: What the critic says of the proposal; None if it was not asked, or gave no answer.
         failure: Class of the last call that failed; None if the last one gave a reply.
         retry_after: Seconds after which the provider asks to be tried again; 0 if unsaid.
     """
@@ -113,6 +117,7 @@ class Delivery:
     result: Proposal | Refusal
     failure: CallFailure | None = None
     retry_after: float = 0.0
+    review: Review | None = None
 
 
 class Commissions:
@@ -128,6 +133,7 @@ class Commissions:
         rng_seed: Of the run: all chance of a commission follows from it and the number.
         clock: Seconds since the epoch.
         briefings: Gathers what operators are told.
+        reviewer: Reads proposals before they are trained; None if nobody does.
     """
 
     def __init__(  # noqa: PLR0913 - what one sitting has, by name
@@ -142,9 +148,11 @@ class Commissions:
         rng_seed: int,
         clock: Callable[[], float],
         briefings: Briefings,
+        reviewer: Reviewer | None = None,
     ) -> None:
         self._store = store
         self._briefings = briefings
+        self._reviewer = reviewer
         self._breeder = breeder
         self._staff = staff
         self._weights = weights
@@ -188,6 +196,7 @@ class Commissions:
         kept = HANDED_IN if self._staff.defers else ""
         self._store.abandon_calls(at=self._clock(), without=kept)
         left = self._store.commissions(state=CommissionState.OPEN)
+        left = [commission for commission in left if commission.operator not in ERRANDS]
         field = self._breeder.field(known()) if left else None
         for commission in left:
             assert field is not None
@@ -317,7 +326,8 @@ class Commissions:
         )
         assert self._staff is not None
         self._under_way[commission.id] = commission
-        self._pool.submit(commission.id, partial(carried_out, self._staff, commission, context))
+        work = partial(carried_out, self._staff, commission, context, self._reviewer)
+        self._pool.submit(commission.id, work)
         self._story.tell(
             "commission",
             commission=commission.id,
@@ -348,10 +358,17 @@ class Commissions:
 
     def _take(self, commission: Commission, delivery: Delivery) -> None:
         self._note(delivery)
-        if isinstance(delivery.result, Proposal):
-            self._ready.append((commission.id, delivery.result))
-        else:
+        if not isinstance(delivery.result, Proposal):
             self._refuse(commission.id, delivery.result, delivery.failure)
+            return
+        rejected = None
+        if delivery.review is not None:
+            now = self._clock()
+            rejected = judged(delivery.review, commission, self._store, self._story, at=now)
+        if rejected is not None:
+            self._refuse(commission.id, rejected, None)
+        else:
+            self._ready.append((commission.id, delivery.result))
 
     def _note(self, delivery: Delivery) -> None:
         """After a failure, pause: longer with each one in a row."""
@@ -385,17 +402,23 @@ class Commissions:
         )
 
 
-def carried_out(staff: Staff, commission: Commission, context: Context) -> Delivery:
-    """Have the staff make an offspring: the work of a thread."""
-    model = _Witness(staff.model(commission.operator, commission.id))
+def carried_out(
+    staff: Staff, commission: Commission, context: Context, reviewer: Reviewer | None = None
+) -> Delivery:
+    """Have the staff make an offspring, and the critic read it: the work of a thread."""
+    model = Witness(staff.model(commission.operator, commission.id))
     result = staff.operator(commission.operator, model).propose(context)
+    review = None
+    if reviewer is not None and isinstance(result, Proposal):
+        model = Witness(staff.model(_CRITIC, commission.id))
+        review = reviewer.read(model, context, result)
     error = model.error
     if error is None:
-        return Delivery(result)
-    return Delivery(result, error.kind, error.retry_after or 0.0)
+        return Delivery(result, review=review)
+    return Delivery(result, error.kind, error.retry_after or 0.0, review)
 
 
-class _Witness:
+class Witness:
     """A model that remembers how its last call failed; None if it did not."""
 
     def __init__(self, model: Model) -> None:
@@ -404,9 +427,11 @@ class _Witness:
 
     @property
     def name(self) -> str:
+        """The model's own."""
         return self._model.name
 
     def reply(self, prompt: Prompt) -> Reply:
+        """The model's own; a failure is remembered, and goes on."""
         try:
             reply = self._model.reply(prompt)
         except ModelError as error:

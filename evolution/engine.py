@@ -21,13 +21,16 @@ from evolution.briefings import Briefings
 from evolution.commissions import Commissions, Staff
 from evolution.config import MODEL_OPERATORS
 from evolution.confirmation import Confirmation, trial_seed
+from evolution.errands import Errands
 from evolution.executors.protocol import Event, Executor, Finished, SnapshotTaken, Started
 from evolution.hardware import machine_facts
 from evolution.jobs import Jobs
+from evolution.lessons import Lessons
 from evolution.manuals import Circumstances, Manuals
 from evolution.noise import Posterior
 from evolution.racing import contender
 from evolution.requests import take_seed
+from evolution.review import Reviewer, reading_of
 from evolution.selection import HallOfFame
 from evolution.stopping import decide
 from evolution.story import Story
@@ -124,7 +127,33 @@ class Engine:
             clock=clock,
             contract=workspace.task.contract,
         )
-        self._commissions = self._made_commissions(staff, record.rng_seed)
+        self._lessons = Lessons(
+            store=store,
+            path=workspace.paths.lessons,
+            run=record.name,
+            story=self._story,
+            clock=clock,
+        )
+        self._has_models = staff is not None
+        briefings = Briefings(
+            store=store,
+            breeder=self._breeder,
+            machine=machine_facts(device_class, executor.slot_count, self._budget),
+            lessons=self._lessons.shown,
+            tokens=config.agents.context_tokens,
+        )
+        self._commissions = self._made_commissions(staff, record.rng_seed, briefings)
+        self._errands = Errands(
+            store=store,
+            breeder=self._breeder,
+            briefings=briefings,
+            lessons=self._lessons,
+            staff=staff,
+            settings=config.agents,
+            story=self._story,
+            rng_seed=record.rng_seed,
+            clock=clock,
+        )
         self._manuals = Manuals(
             store,
             workspace.paths.program,
@@ -161,8 +190,10 @@ class Engine:
         self._is_draining = False
         self._must_stop = False
 
-    def _made_commissions(self, staff: Staff | None, rng_seed: int) -> Commissions:
-        weights = self._config.operator_weights()
+    def _made_commissions(
+        self, staff: Staff | None, rng_seed: int, briefings: Briefings
+    ) -> Commissions:
+        weights, agents = self._config.operator_weights(), self._config.agents
         asked = {name: weights[name] for name in MODEL_OPERATORS if name in weights}
         return Commissions(
             store=self._store,
@@ -173,12 +204,8 @@ class Engine:
             story=self._story,
             rng_seed=rng_seed,
             clock=self._clock,
-            briefings=Briefings(
-                store=self._store,
-                breeder=self._breeder,
-                machine=machine_facts(self._device_class, self._executor.slot_count, self._budget),
-                tokens=self._config.agents.context_tokens,
-            ),
+            briefings=briefings,
+            reviewer=Reviewer(reading_of(agents)) if agents.critic_reads else None,
         )
 
     def request_drain(self) -> None:
@@ -195,9 +222,11 @@ class Engine:
             self._begin()
             while not (self._must_stop or self._is_over()):
                 self.step()
+            self._errands.conclude(self._known, lambda: self._must_stop)
         finally:
             self._executor.close()
             self._commissions.close()
+            self._errands.close()
             self._requeue_running("the engine ended before it did")
             self._accounts.save()
         return self._end()
@@ -205,6 +234,8 @@ class Engine:
     def step(self) -> None:
         """Give every free worker the trial worth most, then take in what has happened."""
         self._hear_requests()
+        self._lessons.look()
+        self._errands.attend(self._known, may_ask=not (self._is_draining or self._must_stop))
         self._commissions.attend(self._known, self._manual(), self._wanted_proposals())
         for _ in range(self._executor.free_slots()):
             trial = self._next_trial()
@@ -361,7 +392,9 @@ class Engine:
             return False
         claim = self._confirmation.claim()
         if claim is not None:
-            self._story.judged(self._confirmation.judge(claim, self._belief()))
+            verdict = self._confirmation.judge(claim, self._belief())
+            self._story.judged(verdict)
+            self._errands.explain(verdict, self._known)
         return True
 
     # --- starting ------------------------------------------------------------------------------
@@ -443,6 +476,7 @@ class Engine:
         self._update_fitness()
         self._accounts.save()
         self._story.finished(trial, variant, event.outcome)
+        self._errands.note(trial)
         self._mend(trial)
         self._check_baseline()
 
@@ -547,7 +581,9 @@ class Engine:
             if variant.sha not in tried:
                 self._queue(variant, Purpose.SCREEN)
         self._decided("begin", {"sitting_began": self._clock()})
+        self._lessons.begin(has_readers=self._has_models)
         self._commissions.begin(self._known)
+        self._errands.begin(self._known)
         for trial in known:
             self._mend(trial)
         if any(t.outcome is not None and t.outcome.val_bpb is not None for t in known):

@@ -241,6 +241,14 @@ class Posterior:
         pairs = zip(shas, means * self.sigma, sds * self.sigma, strict=True)
         return {sha: Effect(float(mean), float(sd)) for sha, mean, sd in pairs}
 
+    def together(self, shas: Sequence[str]) -> Prediction:
+        """What the own edits of several variants add up to, each in its company.
+
+        Raises:
+            KeyError: A variant is unknown or has no parents.
+        """
+        return self._compare(np.sum([self._edit_form(sha) for sha in shas], axis=0))
+
     def _edit_form(self, sha: str) -> Vector:
         node = self._model.pedigree[sha]
         if not node.parents:

@@ -4,7 +4,8 @@ import dataclasses
 from dataclasses import dataclass
 
 from agents import Forecast, forecast, limit_of
-from population import Lineage, Spending, Store
+from evolution.critic_record import CriticRecord, critic_record, void_ones
+from population import Lineage, Purpose, Spending, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +34,19 @@ class ModelSpending:
         limit_usd: The most they may cost; None is no limit.
         forecast: Where it leads at the pace of the run so far.
         confirmed: The last confirmed gain; None before one.
+        critic: How often the critic was right about proposals; None if it read none.
     """
 
     spending: Spending
     limit_usd: float | None
     forecast: Forecast
     confirmed: ConfirmedGain | None = None
+    critic: CriticRecord | None = None
 
     def as_dict(self) -> dict[str, object]:
         """The same as plain JSON values."""
-        return dataclasses.asdict(self)
+        critic = self.critic.as_dict() if self.critic is not None else None
+        return {**dataclasses.asdict(self), "critic": critic}
 
 
 def model_spending(store: Store, elapsed_seconds: float) -> ModelSpending | None:
@@ -51,7 +55,15 @@ def model_spending(store: Store, elapsed_seconds: float) -> ModelSpending | None
     if not spending.roles and limit is None:
         return None
     pace = forecast(spending, limit_usd=limit, elapsed_seconds=elapsed_seconds)
-    return ModelSpending(spending, limit, pace, _confirmed(store, spending))
+    return ModelSpending(spending, limit, pace, _confirmed(store, spending), _critic(store))
+
+
+def _critic(store: Store) -> CriticRecord | None:
+    critiques = store.critiques()
+    if not critiques:
+        return None
+    screens = store.trials(purpose=Purpose.SCREEN)
+    return critic_record(critiques, void_ones(store.variants(), screens, store.fitnesses()))
 
 
 def _confirmed(store: Store, spending: Spending) -> ConfirmedGain | None:

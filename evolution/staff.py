@@ -65,7 +65,7 @@ class AgentStaff:
 
     def model(self, role: str, commission: int) -> Model:
         """The model that plays ``role``; it pays for each call before it makes it."""
-        return self._purse.metered(self._models.of(role), commission=commission)
+        return self._purse.metered(self._models.of(role), commission=commission, role=role)
 
     @property
     def operators(self) -> Collection[str]:

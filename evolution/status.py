@@ -136,6 +136,7 @@ class RunStatus:
     def as_dict(self) -> dict[str, object]:
         """The same as plain JSON values; ``fitness`` as it is kept, ``value`` as the metric's."""
         facts = dataclasses.asdict(self)
+        facts["models"] = self.models.as_dict() if self.models is not None else None
         facts["trial_counts"] = {str(status): n for status, n in self.trial_counts.items()}
         for name, standing in (("baseline", self.baseline), ("champion", self.champion)):
             if standing is not None:

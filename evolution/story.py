@@ -4,7 +4,18 @@ from collections.abc import Sequence
 
 from agents import CallFailure, Refusal
 from evolution.events import EventLog
-from population import Outcome, Purpose, Store, Trial, TrialStatus, Variant, Verdict
+from population import (
+    Critique,
+    Outcome,
+    Purpose,
+    Store,
+    Trial,
+    TrialStatus,
+    Variant,
+    Verdict,
+    VerdictReading,
+)
+from population.lesson import LessonChanges
 
 #: Lines of history shown to an operator.
 HISTORY_LINES = 40
@@ -92,6 +103,38 @@ class Story:
             champion=verdict.champion,
             confirmed=verdict.is_confirmed,
             rungs=rungs,
+        )
+
+    def lessons(self, made: LessonChanges, *, by: str) -> None:
+        """Lessons came, were changed, or were retired."""
+        if any(made):
+            self.tell(
+                "lessons",
+                by=by,
+                added=[{"lesson": one.name, "text": one.text} for one in made.added],
+                changed=[{"lesson": one.name, "text": one.text} for one in made.changed],
+                retired=[{"lesson": one.name, "reason": one.reason} for one in made.retired],
+            )
+
+    def criticised(self, critique: Critique, operator: str) -> None:
+        """A proposal was read before it is trained."""
+        self.tell(
+            "critique",
+            commission=critique.commission,
+            operator=operator,
+            judgement=critique.judgement.value,
+            reasons=list(critique.reasons),
+            exempt=critique.was_exempt,
+        )
+
+    def explained(self, reading: VerdictReading) -> None:
+        """A verdict was put into words."""
+        self.tell(
+            "verdict_explained",
+            label=reading.label,
+            champion=reading.champion,
+            explanation=reading.explanation,
+            suspects=[one.edit for one in reading.suspects],
         )
 
     def history(self) -> list[str]:

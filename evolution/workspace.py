@@ -16,6 +16,7 @@ from typing import NamedTuple
 import psutil
 
 from evolution.config import EvolutionConfig
+from evolution.earlier_lessons import LESSONS_FILE, page_lessons
 from evolution.events import EventLog
 from evolution.manuals import (
     HASH_DIGITS,
@@ -41,6 +42,7 @@ from population import (
     BudgetKind,
     Contract,
     Genome,
+    Lesson,
     Manual,
     Metric,
     Origin,
@@ -107,6 +109,7 @@ def create_run(
     *,
     name: str | None = None,
     project: Path | None = None,
+    lessons: Sequence[Lesson] | None = None,
     report: Report = _silent,
 ) -> RunPaths:
     """Make a run's folder under ``runs``; on any error nothing of it remains.
@@ -117,6 +120,7 @@ def create_run(
         name: Of the run; by default the profile and the time.
         project: Where the user's own ``train.py``, ``prepare.py`` and ``program.md`` may lie; what
             is missing there comes from the package. A script of the user's own must lie there.
+        lessons: What the run begins with; by default what ``lessons.md`` there says.
         report: Told what is being done, for people.
 
     Raises:
@@ -136,6 +140,8 @@ def create_run(
     _check_disk(runs)
     start = begin_script if is_script else _begin_language_model
     beginning = start(config, project, report)
+    if lessons is None:
+        lessons = _project_lessons(project, report)
 
     runs.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=runs))
@@ -146,7 +152,7 @@ def create_run(
         paths.settings.write_text(config.as_toml(), encoding="utf-8")
         paths.logs.mkdir(exist_ok=True)
         paths.events.touch()
-        _first_rows(paths, name, config, beginning)
+        _first_rows(paths, name, config, beginning, lessons)
         draft.chmod(0o755)
         _publish(draft, runs / name)
     except BaseException as error:
@@ -492,7 +498,22 @@ def _data_paths(names: Sequence[str]) -> list[Path] | None:
     return [Path(name).expanduser().resolve() for name in names] or None
 
 
-def _first_rows(paths: RunPaths, name: str, config: EvolutionConfig, beginning: Beginning) -> None:
+def _project_lessons(project: Path | None, report: Report) -> list[Lesson]:
+    """The lessons of a page in the project's folder; none if there is none."""
+    if project is None or not (project / LESSONS_FILE).exists():
+        return []
+    found = page_lessons(project / LESSONS_FILE, at=time.time())
+    report(f"{len(found)} lesson{'' if len(found) == 1 else 's'} of {project / LESSONS_FILE}")
+    return found
+
+
+def _first_rows(
+    paths: RunPaths,
+    name: str,
+    config: EvolutionConfig,
+    beginning: Beginning,
+    lessons: Sequence[Lesson],
+) -> None:
     """Repository with the baseline's commit, database with its row; seeds wait for the engine."""
     now = time.time()
     task, genome, manual = beginning.task, beginning.genome, beginning.manual
@@ -528,6 +549,7 @@ def _first_rows(paths: RunPaths, name: str, config: EvolutionConfig, beginning: 
         store.set_fact(BUDGET, {"kind": task.budget.kind.value, "amount": task.budget.amount})
         store.set_metric(task.metric)
         keep_manual(store, manual, at=now)
+        store.change_lessons(at=now, added=lessons)
         for seed in beginning.seeds:
             store.add_request("seed", {"text": seed.text, "idea": seed.idea}, at=now)
 

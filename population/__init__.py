@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from population.branches import Branches
     from population.code_size import code_size
     from population.contract import Contract
+    from population.critique import Critique, Judgement, Suspect, VerdictReading
     from population.errors import EvolveError
     from population.fitness import Fitness
     from population.genome import (
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         rewritten,
         set_knobs,
     )
+    from population.lesson import Claim, Lesson, LessonState
     from population.lineage import Lineage, LineageError, generation_of
     from population.manual import Manual, ManualError, ManualLimits, NamedBudget
     from population.merging import Merged, merge_files
@@ -84,12 +86,14 @@ _HOMES = {
     "branches": "Branches",
     "code_size": "code_size",
     "contract": "Contract",
+    "critique": "Critique Judgement Suspect VerdictReading",
     "errors": "EvolveError",
     "fitness": "Fitness",
     "genome": (
         "MAIN Genome GenomeError KnobValue Problem canonical_hash contract_problems knobs "
         "literal_value rewritten set_knobs"
     ),
+    "lesson": "Claim Lesson LessonState",
     "lineage": "Lineage LineageError generation_of",
     "manual": "Manual ManualError ManualLimits NamedBudget",
     "merging": "Merged merge_files",
@@ -126,10 +130,12 @@ __all__ = [
     "Call",
     "CallResult",
     "CallState",
+    "Claim",
     "Commission",
     "CommissionState",
     "Conditions",
     "Contract",
+    "Critique",
     "CurvePoint",
     "Decision",
     "Direction",
@@ -142,9 +148,12 @@ __all__ = [
     "GenomeError",
     "GitMissingError",
     "Json",
+    "Judgement",
     "KnobValue",
     "LateResult",
     "Lease",
+    "Lesson",
+    "LessonState",
     "Lineage",
     "LineageError",
     "LockedError",
@@ -175,10 +184,12 @@ __all__ = [
     "Store",
     "StoreError",
     "Summary",
+    "Suspect",
     "Trial",
     "TrialStatus",
     "Variant",
     "Verdict",
+    "VerdictReading",
     "canonical_hash",
     "check_run_name",
     "code_size",

@@ -85,6 +85,11 @@ class RunPaths:
         return self.root / "program.md"
 
     @property
+    def lessons(self) -> Path:
+        """The run's page of lessons."""
+        return self.root / "lessons.md"
+
+    @property
     def lock(self) -> Path:
         """Held by the one engine of the run."""
         return self.root / "run.lock"

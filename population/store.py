@@ -15,7 +15,8 @@ from typing import TypeVar
 from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from sqlalchemy.orm import Session, undefer
 
-from population import ledger
+from population import learning, ledger
+from population.critique import Critique, VerdictReading
 from population.database import (
     Database,
     DiskFullError,
@@ -28,6 +29,7 @@ from population.database import (
 )
 from population.encoding import outcome_to_json, rungs_to_json
 from population.fitness import Fitness
+from population.lesson import Lesson, LessonChanges, LessonState
 from population.metric import Metric
 from population.records import (
     Call,
@@ -48,10 +50,12 @@ from population.tables import (
     CalibrationRow,
     CallRow,
     CommissionRow,
+    CritiqueRow,
     DecisionRow,
     FactRow,
     FitnessRow,
     LateResultRow,
+    LessonRow,
     RequestRow,
     RunRow,
     SnapshotRow,
@@ -528,21 +532,13 @@ class Store:
         variant: str | None = None,
         reason: str = "",
     ) -> None:
-        """Note what came of an open commission; its calls led to ``variant``, too.
+        """Note what came of an open commission; its calls and critique led to ``variant``, too.
 
         Raises:
             StoreError: It is not open, or ``state`` is ``open``.
         """
         with self._database.writing() as session:
-            row = _numbered(session, CommissionRow, commission)
-            if row.state != CommissionState.OPEN or state is CommissionState.OPEN:
-                raise StoreError(
-                    f"Commission {commission} is {row.state} and cannot become {state}, but only "
-                    "an open one is closed. Another engine may work on this run: stop one of them."
-                )
-            row.state, row.variant, row.reason = state.value, variant, reason
-            of_it = update(CallRow).where(CallRow.commission == commission)
-            session.execute(of_it.values(variant=variant))
+            _close(session, commission, state, variant=variant, reason=reason)
 
     def commissions(self, state: CommissionState | None = None) -> list[Commission]:
         """Commissions, oldest first."""
@@ -664,6 +660,105 @@ class Store:
         """What the language models have cost so far, by role and model."""
         with self._database.reading() as session:
             return ledger.spending(session)
+
+    # What was learnt, and what critics say
+
+    def change_lessons(
+        self,
+        *,
+        at: float,
+        added: Sequence[Lesson] = (),
+        changed: Sequence[Lesson] = (),
+        retired: Mapping[int, str] | None = None,
+        commission: int | None = None,
+    ) -> LessonChanges:
+        """Add, change and retire lessons, all or nothing.
+
+        Args:
+            at: When lessons are retired, in seconds since the epoch.
+            added: New ones. Evidence that is no trial of the run is left out; a librarian's lesson
+                without any evidence is not kept.
+            changed: In place of those with their numbers.
+            retired: Reasons, by number; those that are retired already are left alone.
+            commission: Is closed as done with it; None if they are of none.
+
+        Raises:
+            StoreError: There is no such lesson, or the commission is not open.
+        """
+        with self._database.writing() as session:
+            changes = LessonChanges(
+                added=learning.add_lessons(session, added),
+                changed=[learning.change_lesson(session, lesson) for lesson in changed],
+                retired=learning.retire_lessons(session, retired or {}, at=at),
+            )
+            if commission is not None:
+                _close(session, commission, CommissionState.DONE)
+            return changes
+
+    def lessons(self, state: LessonState | None = None) -> list[Lesson]:
+        """Lessons, oldest first."""
+        query = select(LessonRow).order_by(LessonRow.id)
+        if state is not None:
+            query = query.where(LessonRow.state == state.value)
+        with self._database.reading() as session:
+            return [row.value() for row in session.scalars(query)]
+
+    def add_critique(self, critique: Critique) -> None:
+        """Keep what was said of a proposal, in place of what its commission had."""
+        with self._database.writing() as session:
+            learning.keep_critique(session, critique)
+
+    def critiques(self) -> list[Critique]:
+        """What was said of proposals, oldest first."""
+        query = select(CritiqueRow).where(CritiqueRow.kind == learning.PROPOSAL)
+        with self._database.reading() as session:
+            rows = session.scalars(query.order_by(CritiqueRow.commission))
+            return [row.critique() for row in rows]
+
+    def add_reading(self, reading: VerdictReading) -> None:
+        """Keep a reading of a verdict; its commission is closed as done with it.
+
+        Raises:
+            StoreError: The commission is not open.
+        """
+        with self._database.writing() as session:
+            learning.keep_reading(session, reading)
+            _close(session, reading.commission, CommissionState.DONE)
+
+    def readings(self, *, champion: str | None = None) -> list[VerdictReading]:
+        """Readings of verdicts, oldest first.
+
+        Args:
+            champion: Only of verdicts on the variant with this commit.
+        """
+        query = select(CritiqueRow).where(CritiqueRow.kind == learning.VERDICT)
+        if champion is not None:
+            query = query.where(CritiqueRow.variant == champion)
+        with self._database.reading() as session:
+            rows = session.scalars(query.order_by(CritiqueRow.commission))
+            return [row.reading() for row in rows]
+
+
+def _close(
+    session: Session,
+    commission: int,
+    state: CommissionState,
+    *,
+    variant: str | None = None,
+    reason: str = "",
+) -> None:
+    row = _numbered(session, CommissionRow, commission)
+    if row.state != CommissionState.OPEN or state is CommissionState.OPEN:
+        raise StoreError(
+            f"Commission {commission} is {row.state} and cannot become {state}, but only "
+            "an open one is closed. Another engine may work on this run: stop one of them."
+        )
+    row.state, row.variant, row.reason = state.value, variant, reason
+    if variant is not None:
+        of_it = CritiqueRow.commission == commission
+        session.execute(update(CritiqueRow).where(of_it).values(variant=variant))
+    calls = update(CallRow).where(CallRow.commission == commission)
+    session.execute(calls.values(variant=variant))
 
 
 def _numbered(session: Session, kind: type[Row], number: int) -> Row:

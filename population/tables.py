@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
+from population.critique import Critique, Judgement, Suspect, VerdictReading
 from population.encoding import (
     columns_of,
     curve_from_json,
@@ -31,6 +32,7 @@ from population.encoding import (
     rungs_from_json,
 )
 from population.fitness import Fitness
+from population.lesson import Claim, Lesson, LessonState
 from population.records import (
     Call,
     CallState,
@@ -395,6 +397,63 @@ class RequestRow(Table):
     def value(self) -> Request:
         """What the row stands for."""
         return value_of(self, Request)
+
+
+class LessonRow(Table):
+    """Something learnt; the columns are the fields of ``Lesson``."""
+
+    __tablename__ = "lessons"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    text: Mapped[str]
+    source: Mapped[str]
+    confidence: Mapped[float]
+    at: Mapped[float]
+    evidence: Mapped[Any] = mapped_column(JSON)
+    claim: Mapped[str]
+    state: Mapped[str] = mapped_column(index=True)
+    retired_at: Mapped[float | None]
+    reason: Mapped[str]
+    call: Mapped[int | None] = mapped_column(ForeignKey("calls.id"))
+
+    def value(self) -> Lesson:
+        """What the row stands for."""
+        return value_of(
+            self,
+            Lesson,
+            evidence=tuple(self.evidence),
+            claim=Claim(self.claim),
+            state=LessonState(self.state),
+        )
+
+
+class CritiqueRow(Table):
+    """What a critic said: of a proposal, or of the verdict ``label``; one a commission."""
+
+    __tablename__ = "critiques"
+
+    commission: Mapped[int] = mapped_column(ForeignKey("commissions.id"), primary_key=True)
+    kind: Mapped[str] = mapped_column(index=True)
+    at: Mapped[float]
+    call: Mapped[int | None] = mapped_column(ForeignKey("calls.id"))
+    variant: Mapped[str | None] = mapped_column(ForeignKey("variants.sha"), index=True)
+    judgement: Mapped[str | None]
+    reasons: Mapped[Any] = mapped_column(JSON)
+    was_exempt: Mapped[bool]
+    label: Mapped[str | None] = mapped_column(ForeignKey("verdicts.label"), index=True)
+    explanation: Mapped[str]
+    suspects: Mapped[Any] = mapped_column(JSON)
+
+    def critique(self) -> Critique:
+        """What the row of a proposal stands for."""
+        return value_of(
+            self, Critique, judgement=Judgement(self.judgement or ""), reasons=tuple(self.reasons)
+        )
+
+    def reading(self) -> VerdictReading:
+        """What the row of a verdict stands for."""
+        suspects = tuple(Suspect(str(edit), str(why)) for edit, why in self.suspects)
+        return value_of(self, VerdictReading, champion=self.variant, suspects=suspects)
 
 
 class TextRow(Table):

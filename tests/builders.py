@@ -12,6 +12,7 @@ from population import (
     Failure,
     FailureClass,
     Genome,
+    Lesson,
     Origin,
     Outcome,
     Purpose,
@@ -192,3 +193,15 @@ def a_verdict(**changes: Any) -> Verdict:
         "created_at": NOW,
     }
     return Verdict(**(defaults | changes))
+
+
+def a_lesson(**changes: Any) -> Lesson:
+    """A lesson of the librarian's that trial 1 says."""
+    defaults: dict[str, Any] = {
+        "text": "Shorter warmups help at this budget.",
+        "source": "librarian",
+        "confidence": 0.7,
+        "at": NOW,
+        "evidence": (1,),
+    }
+    return Lesson(**(defaults | changes))

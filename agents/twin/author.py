@@ -22,6 +22,9 @@ from population import MAIN, Genome, knobs, one_line
 Block = dict[str, Any]  # of a reply
 
 _WHOLE_FILE = 0.2  # how often a crossover is handed in whole
+_RETIRES = 0.3  # how often a lesson is taken back
+_REJECTS, _WARNS = 0.15, 0.2  # how often a proposal is rejected, or warned of
+_CLAIMS = ("helps", "hurts", "none")
 _INTENTS = ("exploit", "explore", "speed", "simplify", "regularise")
 
 
@@ -45,6 +48,7 @@ class Author:
             "submit_variant": self._variant,
             "submit_ideas": self._some_ideas,
             "submit_lessons": self._lessons,
+            "submit_critique": self._critique,
             "submit_reading": self._judgement,
         }
 
@@ -142,8 +146,25 @@ class Author:
         trials = prompt.trials
         drawn = sorted(rng.permutation(trials)[:3].tolist()) if trials else []
         what = f"Trials {', '.join(map(str, drawn))} agree: small steps pay, large ones do not."
-        lesson = {"text": what, "evidence": drawn, "confidence": round(rng.uniform(0.3, 0.9), 2)}
-        return {"lessons": [lesson] if drawn else [], "retired": []}
+        lesson = {
+            "text": what,
+            "evidence": drawn,
+            "confidence": round(rng.uniform(0.3, 0.9), 2),
+            "claim": str(rng.choice(_CLAIMS)),
+        }
+        known = prompt.lessons
+        gone = [str(rng.choice(known))] if known and rng.random() < _RETIRES else []
+        retired = [{"id": name, "reason": "later trials say otherwise"} for name in gone]
+        return {"lessons": [lesson] if drawn else [], "retired": retired}
+
+    def _critique(self, prompt: Reading, rng: Generator) -> Block:
+        chance = rng.random()
+        changed = sum(len(diff.splitlines()) for diff in prompt.diffs)
+        if chance < _REJECTS:
+            return {"verdict": "reject", "reasons": [f"{changed} lines repeat what was tried"]}
+        if chance < _REJECTS + _WARNS:
+            return {"verdict": "warn", "reasons": ["it is tied to one depth"]}
+        return {"verdict": "pass", "reasons": []}
 
     def _judgement(self, prompt: Reading, rng: Generator) -> Block:
         changed = [

@@ -15,6 +15,7 @@ _FENCE = re.compile(
 _ROLE = re.compile(r"^# Your role: (?P<name>.+)$", re.M)
 _TRIAL = re.compile(r"(?:\btrials? #?|#)(?P<number>\d+)\b", re.I)
 _VARIANT = re.compile(r"\bg\d{3,}-\d{3,}\b")
+_LESSON = re.compile(r"\[(L\d+)\]")
 _SUGGESTION = re.compile(r"^\W*(?P<id>S\d+)\b", re.M)
 _SET = re.compile(r"\bset (?P<name>[A-Z][A-Z0-9_]*) to (?P<value>[-+]?[\d.]+(?:e[-+]?\d+)?)\b")
 
@@ -105,6 +106,12 @@ class Reading:
     def trials(self) -> list[int]:
         """Numbers of trials that are spoken of."""
         found = (int(found["number"]) for text in self._user for found in _TRIAL.finditer(text))
+        return list(dict.fromkeys(found))
+
+    @property
+    def lessons(self) -> list[str]:
+        """Numbers of lessons that are shown, as ``L7``."""
+        found = (name for text in self._user for name in _LESSON.findall(text))
         return list(dict.fromkeys(found))
 
     @property

@@ -49,6 +49,15 @@ LimitUsdOption = Annotated[
     ),
 ]
 
+LessonsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--lessons",
+        metavar="FROM",
+        help="Begin with the lessons of a run (its name or folder), or of a lessons.md.",
+    ),
+]
+
 RUNS = Path("runs")
 #: Columns of a table that is piped into a file or another program.
 _PIPED_WIDTH = 160

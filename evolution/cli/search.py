@@ -16,6 +16,7 @@ from evolution.cli.options import (
     AgentsOption,
     AllowUnsafeOption,
     JsonOption,
+    LessonsOption,
     LimitUsdOption,
     RunsOption,
     answer,
@@ -65,6 +66,7 @@ def run(  # noqa: PLR0917 - typer passes them by name
     ] = False,
     agents: AgentsOption = None,
     limit_usd: LimitUsdOption = None,
+    lessons: LessonsOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Train nothing: scores are made up, within seconds.")
     ] = False,
@@ -81,7 +83,9 @@ def run(  # noqa: PLR0917 - typer passes them by name
       evolve run --profile tiny --trials 12 --name first
       evolve run --hours 8 --data essays.txt
       evolve run --agents claude --limit-usd 10
+      evolve run --agents claude --limit-usd 10 --lessons night-1
     """
+    from evolution.earlier_lessons import earlier_lessons
     from evolution.workspace import DRY_RUN, create_run
     from population import Store
 
@@ -101,7 +105,8 @@ def run(  # noqa: PLR0917 - typer passes them by name
     if not dry_run:
         _check_containment(settings, allow_unsafe=allow_unsafe)  # before anything is made
         _check_models(settings)
-    paths = create_run(runs, settings, name=name, project=project, report=say)
+    learnt = earlier_lessons(lessons, runs, at=time.time()) if lessons is not None else None
+    paths = create_run(runs, settings, name=name, project=project, lessons=learnt, report=say)
     if dry_run:
         with Store.open(paths.database) as store:
             store.set_fact(DRY_RUN, True)

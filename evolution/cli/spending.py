@@ -17,6 +17,7 @@ from evolution.cli.options import (
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from evolution.critic_record import CriticRecord
     from evolution.spending import ModelSpending
     from population import Call, Metric, RoleSpending
 
@@ -57,7 +58,24 @@ def spending_words(found: "ModelSpending") -> list[str]:
         ahead.append(
             "the limit is reached" if reached else f"limit in about {duration(pace.seconds_left)}"
         )
-    return [words, *([", ".join(ahead)] if ahead else [])]
+    lines = [words, *([", ".join(ahead)] if ahead else [])]
+    return lines + (critic_words(found.critic) if found.critic is not None else [])
+
+
+def critic_words(record: "CriticRecord") -> list[str]:
+    """How often the critic was right about proposals, with the counts behind it."""
+    said = f"critic: {record.read} proposals read, {record.rejected} rejected"
+    lines = [f"{said}, {record.warned} warned of"]
+    void = "failed or gained nothing"
+    if record.rejected_trained:
+        lines.append(
+            f"  of {record.rejected_trained} rejected and trained all the same, "
+            f"{record.rejected_void} {void} (precision {record.precision:.0%})"
+        )
+    if record.passed_trained:
+        caught = f" (recall about {record.recall:.0%})" if record.recall is not None else ""
+        lines.append(f"  of {record.passed_trained} others, {record.passed_void} {void}{caught}")
+    return lines
 
 
 def print_calls(console: "Console", calls: "Sequence[Call]") -> None:

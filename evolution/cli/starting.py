@@ -9,7 +9,14 @@ from typing import Annotated
 
 import typer
 
-from evolution.cli.options import AgentsOption, LimitUsdOption, say
+from evolution.cli.options import (
+    RUNS,
+    AgentsOption,
+    LessonsOption,
+    LimitUsdOption,
+    RunsOption,
+    say,
+)
 from evolution.script_wishes import Wishes
 from population import EvolveError
 
@@ -43,6 +50,8 @@ def init(  # noqa: PLR0917 - typer passes them by name
     ] = 300.0,
     agents: AgentsOption = None,
     limit_usd: LimitUsdOption = None,
+    lessons: LessonsOption = None,
+    runs: RunsOption = RUNS,
 ) -> None:
     """Write evolve.toml, program.md, prepare.py, train.py and its seeds, to be changed at will.
 
@@ -53,31 +62,52 @@ def init(  # noqa: PLR0917 - typer passes them by name
       evolve init
       evolve init night --profile gpu
       evolve init night --agents claude --limit-usd 10
+      evolve init night-2 --lessons runs/night-1
       evolve init --from ../my-model
       evolve init --from . --script fit.py --metric val_rmse --time-limit 120
     """
+    learnt = _lessons(lessons, runs)
     if source is None:
         if script or metric or direction:
             raise InitError(
                 "--script, --metric and --direction say what a script of your own does, but there "
                 "is no --from. The folder of that script is needed. Add --from FOLDER."
             )
-        _write(folder, _with_agents(_files(profile), agents, limit_usd))
+        _write(folder, _with_agents(_files(profile), agents, limit_usd) | learnt)
     else:
         wishes = Wishes(script, metric, direction, time_limit)
-        _begin_from(source, folder, wishes, agents, limit_usd)
+        _begin_from(source, folder, wishes, agents, limit_usd, learnt)
     here = "" if folder == Path() else f"cd {shlex.quote(str(folder))} && "
     say(f"next: {here}evolve run")
 
 
+def _lessons(source: str | None, runs: Path) -> dict[str, str]:
+    """The page of lessons that the run shall begin with, if any are named."""
+    import time
+
+    from evolution.earlier_lessons import LESSONS_FILE, earlier_lessons
+    from population.lesson_page import lessons_page
+
+    if source is None:
+        return {}
+    found = earlier_lessons(source, runs, at=time.time())
+    say(f"{len(found)} lesson{'' if len(found) == 1 else 's'} of {source}")
+    return {LESSONS_FILE: lessons_page(found)}
+
+
 def _begin_from(
-    source: Path, folder: Path, wishes: Wishes, agents: str | None, limit_usd: float | None
+    source: Path,
+    folder: Path,
+    wishes: Wishes,
+    agents: str | None,
+    limit_usd: float | None,
+    learnt: Mapping[str, str],
 ) -> None:
     """Settings and manual for a script, and what was assumed of it."""
     from evolution.onboarding import draft
 
     written = draft(source, folder, wishes)
-    _write(folder, _with_agents(written.files, agents, limit_usd))
+    _write(folder, {**_with_agents(written.files, agents, limit_usd), **learnt})
     for line in written.assumed:
         say(f"  {line}")
     say(f"check this in {folder / 'evolve.toml'}; nothing was run, {source} is as it was")

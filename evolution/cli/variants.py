@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from population import Fitness, Metric, Trial, Variant
+    from population import Fitness, Metric, Trial, Variant, VerdictReading
 
 _VARIANT_HELP = "Name of a variant (g012-007), or the start of its commit."
 
@@ -56,6 +56,7 @@ def show(
         children = [v.name for v in store.variants() if found.sha in v.parents]
         trials = store.trials(variant=found.sha)
         fitness, metric = store.fitnesses().get(found.sha), store.metric()
+        readings = store.readings(champion=found.sha)
         calls = store.calls(variant=found.sha, with_texts=True) if with_calls else []
     parents, how = [names.get(sha, sha) for sha in found.parents], of_trials(trials)
     facts = {
@@ -68,12 +69,14 @@ def show(
         "scoring": how.scoring if how else None,
         "containment": how.containment if how else None,
         "trials": [dataclasses.asdict(trial) for trial in trials],
+        "readings": [dataclasses.asdict(reading) for reading in readings],
     }
     if with_calls:
         facts["calls"] = calls_as_dicts(calls)
 
     def show_all(console: "Console") -> None:
         _print_variant(console, found, parents, children, fitness, trials, metric)
+        _print_readings(console, readings)
         if with_calls:
             print_calls(console, calls)
 
@@ -178,6 +181,19 @@ def _print_variant(
         if failure is not None and failure.log_tail:
             console.print(Text(f"\nlast words of trial {trial.id}:", style="dim"))
             console.print(Text(clean(failure.log_tail)))
+
+
+def _print_readings(console: "Console", readings: "Sequence[VerdictReading]") -> None:
+    """Verdicts on it in a model's words, which the figures do not depend on."""
+    from rich.text import Text
+
+    from evolution.cli.text import one_line
+
+    for reading in readings:
+        console.print(Text(f"\n{reading.label} in the critic's words:", style="dim"))
+        console.print(Text(one_line(reading.explanation, 2_000)))
+        for suspect in reading.suspects:
+            console.print(Text(f"  suspect: {one_line(suspect.edit)}: {one_line(suspect.why)}"))
 
 
 def _trials_table(trials: "Sequence[Trial]", metric: "Metric") -> "Table":

@@ -1,6 +1,7 @@
-"""``python -m tests.evolution.mortal_engine RUN REPLIES``: an engine that kills itself.
+"""``python -m tests.evolution.mortal_engine RUN REPLIES [ROLE]``: an engine that kills itself.
 
-It dies of SIGKILL when so many replies have come, before the last of them is booked.
+It dies of SIGKILL when so many replies have come, of ROLE or of anybody, before the last of them is
+booked.
 """
 
 import itertools
@@ -24,8 +25,8 @@ class Mortal:
     _numbers = itertools.count(1)
     _lock = threading.Lock()
 
-    def __init__(self, model, replies):
-        self._model, self._replies = model, replies
+    def __init__(self, model, replies, role):
+        self._model, self._replies, self._role = model, replies, role
 
     @property
     def name(self):
@@ -33,6 +34,8 @@ class Mortal:
 
     def reply(self, prompt):
         reply = self._model.reply(prompt)
+        if self._role not in ("", prompt.role):
+            return reply
         with self._lock:
             if next(self._numbers) == self._replies:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -40,14 +43,14 @@ class Mortal:
 
 
 class MortalModels(Models):
-    replies = 0
+    replies, role = 0, ""
 
     def of(self, role):
-        return Mortal(super().of(role), self.replies)
+        return Mortal(super().of(role), self.replies, self.role)
 
 
-def main(folder: Path, replies: int) -> None:
-    MortalModels.replies = replies
+def main(folder: Path, replies: int, role: str = "") -> None:
+    MortalModels.replies, MortalModels.role = replies, role
 
     def staff(workspace):
         settings = workspace.config.agents
@@ -65,4 +68,4 @@ def main(folder: Path, replies: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])

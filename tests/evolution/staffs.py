@@ -12,6 +12,7 @@ from agents import (
     Prompt,
     Repairer,
     Reply,
+    ToolUse,
     Usage,
 )
 from tests.evolution.runs import EFFECTS
@@ -23,21 +24,39 @@ OPERATORS = {
     "repairer": Repairer,
 }
 _WAIT_SECONDS = 30.0
+#: What librarian and critic hand in: everything is evidence, nothing is wrong.
+ANSWERS = {
+    "submit_lessons": lambda text, number: {
+        "lessons": [
+            {
+                "text": f"Lesson of call {number}.",
+                "evidence": [int(found) for found in re.findall(r"^trial (\d+),", text, re.M)],
+                "confidence": 0.6,
+                "claim": "none",
+            }
+        ],
+        "retired": [],
+    },
+    "submit_critique": lambda _, number: {"verdict": "pass", "reasons": [f"call {number}"]},
+    "submit_reading": lambda _, number: {"explanation": f"Call {number}.", "suspects": []},
+}
 
 
 class Author:
     """Answers with a block that changes one knob of the genome it is shown; safe for threads.
 
-    ``gate`` holds every answer back until it is set. ``fails`` is asked at each call for the error
-    that it gives, by the call's number from 1.
+    ``gate`` holds every answer back until it is set, or those of the roles ``held``. ``fails`` is
+    asked at each call for the error that it gives, by the call's number from 1. ``answers`` has
+    what is handed in by a tool.
     """
 
     name = "author"
 
-    def __init__(self, *, gate=None, fails=lambda _: None):
+    def __init__(self, *, gate=None, fails=lambda _: None, answers=ANSWERS, held=()):
         self.asked: list[Prompt] = []
         self.most_at_once = 0
         self._gate, self._fails = gate, fails
+        self._answers, self._held = answers, held
         self._lock = threading.Lock()
         self._inside = 0
 
@@ -48,15 +67,24 @@ class Author:
             self._inside += 1
             self.most_at_once = max(self.most_at_once, self._inside)
         try:
-            if self._gate is not None:
+            if self._gate is not None and (not self._held or prompt.role in self._held):
                 self._gate.wait(_WAIT_SECONDS)
             kind = self._fails(number)
             if kind is not None:
                 raise ModelError(f"planted: {kind}", kind)
+            if prompt.answer is not None and prompt.answer.name in self._answers:
+                return handed_in(prompt, number, self._answers)
             return Reply(block(prompt.messages[0].text, number), Usage(1000, 100), model=self.name)
         finally:
             with self._lock:
                 self._inside -= 1
+
+
+def handed_in(prompt: Prompt, number: int, answers=ANSWERS) -> Reply:
+    """An answer by the tool that was asked for."""
+    name = prompt.answer.name
+    use = ToolUse(f"use-{number}", name, answers[name](prompt.messages[0].text, number))
+    return Reply("", Usage(1000, 100), "tool_use", (use,), model="author")
 
 
 def block(text: str, number: int) -> str:
@@ -80,10 +108,10 @@ class HouseStaff:
         self.operators = ("mutator", "crossover")
         self._model, self._purse = model, purse
 
-    def model(self, role: str, commission: int) -> Model:  # noqa: ARG002 - one model plays all
+    def model(self, role: str, commission: int) -> Model:  # one model plays all
         if self._purse is None:
             return self._model
-        return self._purse.metered(self._model, commission=commission)
+        return self._purse.metered(self._model, commission=commission, role=role)
 
     def parent_count(self, name: str) -> int:
         return 2 if name == "crossover" else 1
