@@ -19,6 +19,7 @@ made, so that the search can prepare data without it.
 import argparse
 import base64
 import contextlib
+import errno
 import fcntl
 import functools
 import hashlib
@@ -85,6 +86,7 @@ PROFILES: dict[str, dict[str, Any]] = {
 
 FORMAT = 1  # of the prepared folder; part of every recipe
 PROTOCOL = 2  # of the line to the harness
+HAND_IN_SECONDS = 30.0  # that a descriptor waits for those of other processes to be taken
 CLIMBMIX_URL = "https://huggingface.co/datasets/karpathy/climbmix-400b-shuffle/resolve/main"
 CLIMBMIX_VALIDATION, CLIMBMIX_TEST = 6542, 6541  # pinned shards; training takes them from 0 on
 BOS = "<|bos|>"  # the last id of the vocabulary; begins every document
@@ -703,14 +705,14 @@ class Harness:
         try:
             while data:
                 data = data[os.write(self._writes, data) :]
-        except OSError:
-            _leave()
+        except OSError as error:
+            _leave(f"the harness does not listen any more ({error})")
 
     def wait_for_go(self) -> None:
         """Until the supervisor releases us; the text to learn from comes with it, once."""
         message, descriptors = self._receive()
         if message.get("type") != "go":
-            _leave()
+            _leave(f"the harness said {message.get('type')!r}, and not go")
         if descriptors and self.tokens is None:
             self.tokens = descriptors[0]
 
@@ -718,20 +720,32 @@ class Harness:
         """Hand in what a model has learnt, sealed; the supervisor's answer."""
         state = _sealed_state(model)
         try:
-            socket.send_fds(self._packets, [json.dumps(message).encode()], [state])
-        except OSError:
-            _leave()
+            self._hand_over(json.dumps(message).encode(), state)
+        except OSError as error:
+            _leave(f"the model could not be handed to the harness ({error})")
         finally:
             os.close(state)
         return self._receive()[0]
 
+    def _hand_over(self, message: bytes, state: int) -> None:
+        """Send a descriptor; wait while others of this user have too many under way."""
+        give_up = time.monotonic() + HAND_IN_SECONDS
+        while True:
+            try:
+                socket.send_fds(self._packets, [message], [state])
+                return
+            except OSError as error:
+                if error.errno != errno.ETOOMANYREFS or time.monotonic() > give_up:
+                    raise
+            time.sleep(0.01)
+
     def _receive(self) -> tuple[dict[str, Any], list[int]]:
         try:
             data, descriptors, _, _ = socket.recv_fds(self._packets, 2**16, 1)
-        except OSError:
-            data, descriptors = b"", []
+        except OSError as error:
+            _leave(f"the harness could not be heard ({error})")
         if not data:
-            _leave()
+            _leave("the harness closed its line")
         return json.loads(data), descriptors
 
 
@@ -752,9 +766,9 @@ def _sealed_state(model: "torch.nn.Module") -> int:
     return state
 
 
-def _leave() -> NoReturn:
-    """Nobody listens any more: end quietly."""
-    raise SystemExit(1)
+def _leave(why: str) -> NoReturn:
+    """Go no further, and say why: the log is all that is left of a trial."""
+    raise SystemExit(f"prepare.py ends the trial: {why}.")
 
 
 @dataclass
@@ -1066,7 +1080,7 @@ def _take_snapshot(
     if state.is_scored_elsewhere:
         answer = state.harness.hand_in(model, type="snapshot", fraction=fraction, progress=share)
         if answer.get("type") != "go":
-            _leave()
+            _leave(f"the harness said {answer.get('type')!r}, and not go")
         return
     bpb = _bits_per_byte(model, "slice.bin")
     bpb_or_none = bpb if math.isfinite(bpb) else None
@@ -1097,7 +1111,10 @@ def evaluate_bpb(model: "torch.nn.Module") -> float:
     state = _state()
     clock = state.clock
     if state.harness is not None and state.conditions.mode == "calibrate":
-        _leave()
+        _leave(
+            "evaluate_bpb was called while the cost of a step is measured; train until progress() "
+            "says 1, and only then evaluate"
+        )
     if state.harness is not None and state.is_scored:
         raise RuntimeError("evaluate_bpb was called twice: a trial hands in one model, once")
     state.is_scored = True

@@ -112,6 +112,15 @@ class AgentSettings(BaseModel):
         """True if a language model may be asked at all."""
         return self.kind != "off"
 
+    @property
+    def may_look(self) -> bool:
+        """True if a model may look at something before it answers.
+
+        A coding agent's command line looks for itself; by batches each look would take as long as
+        an answer.
+        """
+        return bool(self.tool_calls) and self.kind != "command" and not self.batches
+
     def model_of(self, role: str, default: str = "", small_default: str = "") -> str:
         """Which model plays ``role``."""
         if role in self.roles:

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 LARGE, SMALL = "claude-opus-5-5", "claude-haiku-5-5"
 
 
+#: Who makes offspring by asking a model: nobody waits for them.
+PROPOSERS = ("mutator", "crossover", "minimizer", "repairer")
 #: Everyone who asks a model in a run.
-ROLES = ("mutator", "crossover", "minimizer", "repairer", "critic", "librarian")
+ROLES = (*PROPOSERS, "critic", "librarian")
 
 
 def check_models(settings: AgentSettings) -> list[str]:
@@ -65,7 +67,7 @@ class Models:
         self._clock = clock
         self._pace = pace
         self._lock = threading.Lock()
-        self._known: dict[str, Model] = {}
+        self._known: dict[tuple[str, bool], Model] = {}
         self._doors: list[Callable[[], None]] = []
         self._batched: list[Batched] = []
 
@@ -75,12 +77,14 @@ class Models:
         return self._settings.batches
 
     def of(self, role: str) -> Model:
-        """The model that plays ``role``."""
+        """The model that plays ``role``; by batches only if nobody waits for the role."""
         name = self._settings.model_of(role, *self._defaults())
+        is_batched = self._settings.batches and role in PROPOSERS
+        key = name, is_batched
         with self._lock:
-            if name not in self._known:
-                self._known[name] = self._made(name)
-            return self._known[name]
+            if key not in self._known:
+                self._known[key] = self._by_batches(name) if is_batched else self._at_once(name)
+            return self._known[key]
 
     def call_off(self) -> None:
         """Nobody needs the replies any more that may take hours: they are not waited for."""
@@ -102,20 +106,22 @@ class Models:
         own = Path(settings.command[0]).name if settings.kind == "command" else ""
         return settings.model or own, settings.model or own
 
+    def _by_batches(self, name: str) -> Model:
+        batched = Batched(self._claude(name), pace=self._pace)
+        self._batched.append(batched)
+        return batched
+
+    def _at_once(self, name: str) -> Model:
+        return Breaker(self._made(name), clock=self._clock)
+
     def _made(self, name: str) -> Model:
-        """The model ``name``; behind a breaker, unless it asks so seldom that it needs none."""
         match self._settings.kind:
             case "openai":
-                model = self._openai(name)
+                return self._openai(name)
             case "command":
-                model = self._command(name)
+                return self._command(name)
             case _:
-                claude = self._claude(name)
-                if self._settings.batches:
-                    self._batched.append(batched := Batched(claude, pace=self._pace))
-                    return batched
-                model = claude
-        return Breaker(model, clock=self._clock)
+                return self._claude(name)
 
     def _claude(self, name: str) -> "Claude":
         from agents.claude import Claude

@@ -4,21 +4,24 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 from evolution.config import EvolutionConfig
 from evolution.desk import desk_of
 from evolution.devices import gpu_names, visible_devices
 from evolution.engine import Engine
-from evolution.executors import LocalExecutor, Slot, cpu_slots, gpu_slots
-from evolution.executors.site import Scorer, Walls
+from evolution.executors import Limits, LocalExecutor, Slot, cpu_slots, gpu_slots
+from evolution.executors.site import Scorer, TrialSite, Walls
 from evolution.jobs import YARDSTICK
+from evolution.manuals import manual_in_force
 from evolution.models import Models
 from evolution.operators import built_in
 from evolution.sandbox.levels import Level, find_level
 from evolution.sandbox.usage import remove_folder
+from evolution.smoke import STARTUP_SECONDS, Rules, SmokeRuns
 from evolution.staff import AgentStaff
 from evolution.workspace import Workspace
-from population import BudgetKind, Calibration, Genome
+from population import BudgetKind, Calibration, Genome, Manual, rule_problems
 
 
 @contextmanager
@@ -37,6 +40,8 @@ def sitting(
     """
     slots, device_class = machine_slots(workspace)
     executor = local_executor(workspace, slots, level)
+    agents = workspace.config.agents
+    smoke = smoke_runs(workspace, level) if agents.is_on and agents.may_look else None
     try:
         killed = executor.sweep_orphans()
         if killed:
@@ -52,12 +57,14 @@ def sitting(
             workspace,
             executor,
             built_in(),
-            staff=staff_of(workspace),
+            staff=staff_of(workspace, smoke=smoke.run if smoke is not None else None),
             measure_baseline=measure,
             device_class=device_class,
             watch=watch,
         )
     finally:
+        if smoke is not None:
+            smoke.close()
         executor.close()
 
 
@@ -90,18 +97,88 @@ def local_executor(
     workspace: Workspace, slots: list[Slot], level: Level | None = None
 ) -> LocalExecutor:
     """The run's executor on this machine, its trainers held at ``level``."""
-    yardstick = workspace.store.fact(YARDSTICK)
+    site = _site(workspace, level, _scorer(workspace.config))
+    return LocalExecutor(site, slots, yardstick_seconds=_baseline_token_seconds(workspace))
+
+
+def smoke_runs(
+    workspace: Workspace, level: Level | None = None, *, limits: Limits | None = None
+) -> SmokeRuns | None:
+    """Short trainings beside the trials of a sitting, in the same boxes; closed with it.
+
+    A trial holds its GPU, memory and all. So where trials train on GPUs, a smoke run needs one
+    that no worker has (``workers.count`` below the number of GPUs).
+
+    Args:
+        workspace: The open run.
+        level: What holds genomes; by default the strongest that works here.
+        limits: When a smoke run is ended, before its two seconds begin.
+
+    Returns:
+        None where there is no such GPU.
+    """
+    slots, _ = machine_slots(workspace)
+    slot = _spare_slot(slots)
+    if slot is None:
+        return None
+    is_trusted = workspace.config.scoring.mode == "trusted"
+    limits = limits or Limits(startup_seconds=STARTUP_SECONDS)
+    if not is_trusted:  # its trials may learn before the clock starts as long as they like
+        limits = replace(limits, startup_cpu_seconds=limits.startup_seconds)
+    return SmokeRuns(
+        # Whatever scores the trials: no validation text comes near a genome whose words a model
+        # is going to read.
+        _site(workspace, level, replace(_scorer(workspace.config), mode="trusted")),
+        slot,
+        workspace.budget,
+        _rules(workspace),
+        limits=limits,
+        slot_count=len(slots),
+    )
+
+
+def _spare_slot(slots: list[Slot]) -> Slot | None:
+    """A GPU that no trial has, where trials have GPUs; else any core, shared."""
+    taken = {slot.gpu for slot in slots}
+    if taken == {None}:
+        return Slot()
+    free = [device for device in visible_devices(len(gpu_names())) if device not in taken]
+    return Slot(gpu=free[0]) if free else None
+
+
+def _rules(workspace: Workspace) -> Rules:
+    """The manual in force when a genome comes: it may change while the run goes on."""
+
+    def manual() -> Manual:
+        return manual_in_force(workspace.store) or Manual()
+
+    def problems(genome: Genome) -> list[str]:
+        found = rule_problems(manual(), genome, workspace.baseline, workspace.task.contract)
+        return [problem.message for problem in found]
+
+    return Rules(
+        problems,
+        lambda: manual().limits,
+        lambda: _baseline_token_seconds(workspace),
+    )
+
+
+def _site(workspace: Workspace, level: Level | None, scorer: Scorer) -> TrialSite:
     # The name alone is not unique: another folder may hold a run of the same name.
     place = hashlib.sha256(str(workspace.paths.root.resolve()).encode()).hexdigest()[:12]
-    site = workspace.task.site(
+    return workspace.task.site(
         workspace.paths,
         f"{workspace.name}-{place}",
         workspace.baseline,
         _walls(workspace.config, level),
-        _scorer(workspace.config),
+        scorer,
     )
-    seconds = float(yardstick["seconds_per_token"]) if isinstance(yardstick, dict) else None
-    return LocalExecutor(site, slots, yardstick_seconds=seconds)
+
+
+def _baseline_token_seconds(workspace: Workspace) -> float | None:
+    """CPU-seconds of the baseline's token, if the run has measured them."""
+    yardstick = workspace.store.fact(YARDSTICK)
+    return float(yardstick["seconds_per_token"]) if isinstance(yardstick, dict) else None
 
 
 def _walls(config: EvolutionConfig, level: Level | None) -> Walls:

@@ -97,15 +97,12 @@ class AgentStaff:
 def asking_of(settings: AgentSettings, desk: Desk) -> Asking:
     """How the operators of a run ask.
 
-    A coding agent's command line looks for itself, and edits files in one step: it is offered
-    neither looks nor ideas first. By batches each look would take as long as an answer.
+    A coding agent's command line edits files in one step: it is not asked for ideas first.
     """
-    is_command = settings.kind == "command"
-    is_curious = not (is_command or settings.batches)
     return Asking(
         context_tokens=settings.context_tokens,
         max_output_tokens=settings.max_output_tokens,
-        tool_calls=settings.tool_calls if is_curious else 0,
-        is_two_step=settings.two_step and not is_command,
+        tool_calls=settings.tool_calls if settings.may_look else 0,
+        is_two_step=settings.two_step and settings.kind != "command",
         desk=desk,
     )

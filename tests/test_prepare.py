@@ -2,6 +2,8 @@ import http.server
 import json
 import math
 import os
+import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -13,7 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from evolution.ruler import Ruler
+from evolution.sandbox.line import is_sealed
 from evolution.templates import template_path
+from tests.conftest import TRAINER_ENVIRONMENT
 
 STEP = 16 * 64
 
@@ -421,14 +425,15 @@ def test_calibration_waits_at_each_batch_and_never_ends_by_itself(start_trainer,
         assert trainer.message() == {"type": "batch", "tokens": steps * STEP, "reports": steps}
     trainer.hang_up()
     code, out, err = trainer.end()
-    assert (code, out, err) == (1, "", "")
+    assert (code, out) == (1, "")
+    assert err == "prepare.py ends the trial: the harness closed its line.\n"
 
 
-def test_a_harness_that_is_gone_ends_the_trainer_quietly(start_trainer, tiny_genome):
+def test_a_harness_that_is_gone_ends_the_trainer_with_one_line(start_trainer, tiny_genome):
     trainer = start_trainer(tiny_genome, harness=True)
     assert trainer.message() == {"type": "start"}
     trainer.hang_up()
-    assert trainer.end() == (1, "", "")
+    assert trainer.end() == (1, "", "prepare.py ends the trial: the harness closed its line.\n")
 
 
 def test_a_second_score_is_refused_under_the_harness(start_trainer):
@@ -472,3 +477,78 @@ def test_changed_data_stop_the_trainer_before_it_starts(start_trainer, tiny_geno
     assert code == 2
     assert "not as it was made" in err
     assert "Traceback" not in err
+
+
+# --- the line ------------------------------------------------------------------------------------
+
+#: A trainer with a model to hand in: no privileges, and a small limit on descriptors.
+HANDS_IN = """
+import os, resource, sys
+import torch
+import prepare
+from evolution.sandbox.capabilities import drop_capabilities
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
+drop_capabilities()
+line = prepare.Harness(os.environ["EVORESEARCH_HARNESS"])
+print("ready", flush=True)
+sys.stdin.readline()
+print(line.hand_in(torch.nn.Linear(1, 1), type="submit"))
+"""
+
+
+@pytest.fixture
+def hands_in(tmp_path):
+    """The trainer, ready, and the harness's end of its line."""
+    shutil.copyfile(template_path("prepare.py"), tmp_path / "prepare.py")
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    environment = {
+        **TRAINER_ENVIRONMENT,
+        "PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[1]}",
+        "EVORESEARCH_HARNESS": f"{theirs.fileno()},{theirs.fileno()}",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-c", HANDS_IN],
+        env=environment,
+        pass_fds=(theirs.fileno(),),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    theirs.close()
+    with process, ours:
+        assert process.stdout.readline() == "ready\n", process.stderr.read()
+        yield process, ours
+        process.kill()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts what is under way")
+def test_a_model_waits_while_other_processes_have_too_many_descriptors_under_way(hands_in):
+    process, ours = hands_in
+    under_way, kept = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with kept, under_way:
+        for _ in range(2):
+            socket.send_fds(under_way, [b"nobody reads this"], [kept.fileno()] * 100)
+        process.stdin.write("\n")
+        process.stdin.flush()
+        ours.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            ours.recv(1 << 16)
+    ours.settimeout(20)
+    data, descriptors, _, _ = socket.recv_fds(ours, 1 << 16, 4)
+    assert json.loads(data) == {"type": "submit"}
+    for descriptor in descriptors:
+        assert is_sealed(descriptor)
+        os.close(descriptor)
+    ours.send(b'{"type": "score"}')
+    assert process.communicate(timeout=20) == ("{'type': 'score'}\n", "")
+    assert len(descriptors) == 1
+
+
+def test_a_trainer_whose_line_is_closed_says_so(hands_in):
+    process, ours = hands_in
+    ours.close()
+    _, said = process.communicate("\n", timeout=20)
+    assert "prepare.py ends the trial: the model could not be handed to the harness" in said
+    assert process.returncode == 1

@@ -123,6 +123,10 @@ class Attempt:
         """What was measured, if anything was."""
         return None if self._result is None else calibration_of(self.job, self._result)
 
+    def token_seconds(self) -> float:
+        """CPU-seconds of a token in its quicker steps, as the trainer says; 0 if it does not."""
+        return 0.0 if self._result is None else self._result.token_seconds
+
     def _lay_out(self) -> None:
         remove_folder(self._folder)
         self._site.lay_out(self._folder, self.job.genome)

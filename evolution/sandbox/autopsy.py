@@ -47,7 +47,8 @@ def classify(exit_code: int, log_tail: str, *, was_oom_killed: bool = False) -> 
             return kind, _line(last_words)
     if exit_code < 0:
         return "killed", f"the trainer was ended by {_signal_name(-exit_code)}"
-    return "error", _line(last_words) or f"the trainer left with exit code {exit_code}"
+    nothing = f"the trainer left with exit code {exit_code} and printed nothing"
+    return "error", _line(last_words) or nothing
 
 
 def oom_kill_count() -> int:

@@ -118,7 +118,8 @@ class Box:
         """Wait a moment for news, and take it in; True when it is time to look at the tree.
 
         Raises:
-            TrialOverError: The tree holds more than it may, or a box could not be shut.
+            TrialOverError: The tree holds more than it may, a genome floods its line, or a box
+                could not be shut.
         """
         self.link.pump(min(_TICK_SECONDS, self.deadline - time.monotonic()))
         self.tree.reap()
@@ -128,6 +129,11 @@ class Box:
                 raise TrialOverError(
                     "error" if is_full else "harness",
                     f"the box {'is full' if is_full else 'could not be shut'}: {reason}",
+                )
+            if trainer.floods_line:  # no other trial can hand in anything while it lasts
+                raise RejectedError(
+                    "rule line: a packet brought several descriptors, one is handed in at a time; "
+                    "leave the line to prepare.py"
                 )
         if time.monotonic() < self._sampled_at + _SAMPLE_SECONDS:
             return False

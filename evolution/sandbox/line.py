@@ -5,6 +5,7 @@ bounded before it is read, and everything that was attached is closed unless som
 Standard library only.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -14,7 +15,6 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import NamedTuple
 
 from evolution.sandbox.streams import parse_message
@@ -24,6 +24,7 @@ PACKETS = socket.SOCK_SEQPACKET if sys.platform.startswith("linux") else socket.
 PACKET_BYTES = 65_536
 _MOST_DESCRIPTORS = 4
 _MOST_WAITING = 8
+_TRAINER_BUFFER = 16_384
 _HAS_MEMFD = hasattr(os, "memfd_create")
 
 
@@ -41,6 +42,7 @@ class PacketReader:
         self._line = line
         self._waiting: deque[Packet] = deque()
         self.ignored_count = 0
+        self.has_flood = False  # one packet brought several descriptors
 
     def read(self) -> bool:
         """Take in one packet; False if there is none now.
@@ -64,6 +66,7 @@ class PacketReader:
             for descriptor in descriptors:
                 os.close(descriptor)
             self.ignored_count += 1
+            self.has_flood |= len(descriptors) > 1
         else:
             self._waiting.append(Packet(message, descriptors[0] if descriptors else None))
         return True
@@ -79,12 +82,30 @@ class PacketReader:
                 os.close(packet.descriptor)
 
 
+def packet_pair() -> tuple[socket.socket, socket.socket]:
+    """A line: the harness's end, and the trainer's, on which only a few packets can wait.
+
+    What a genome sends and nobody has read yet counts against everything that its user runs: the
+    kernel keeps one number of descriptors under way for each user.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, PACKETS)
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _TRAINER_BUFFER)
+    return ours, theirs
+
+
 def send_packet(
     line: socket.socket, message: dict[str, object], descriptors: Sequence[int] = ()
 ) -> None:
-    """Send without waiting; a receiver that is gone or does not read misses it."""
-    with suppress(OSError):
+    """Send without waiting; a receiver that is gone or does not read misses it.
+
+    Raises:
+        OSError: The user has too many descriptors under way: no fault of the receiver's.
+    """
+    try:
         socket.send_fds(line, [json.dumps(message).encode()], list(descriptors))
+    except OSError as error:
+        if error.errno == errno.ETOOMANYREFS:
+            raise
 
 
 def sealed_file(content: bytes) -> int:

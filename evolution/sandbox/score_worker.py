@@ -38,7 +38,7 @@ def main() -> None:
     line = Line(int(os.environ["EVORESEARCH_HARNESS"].split(",")[0]))
     go, descriptors = line.receive(descriptor_count=3)
     if go is None or go.get("type") != "go":
-        _leave()
+        _leave("it was never released")
     state, given, wanted = descriptors
     if conditions["device"] == "cpu":
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
@@ -68,7 +68,7 @@ class Line:
         if not data:
             return None, descriptors
         if len(descriptors) != descriptor_count:
-            _leave()
+            _leave(f"{len(descriptors)} descriptors came, and not {descriptor_count}")
         return json.loads(data), descriptors
 
     def send(self, **message: object) -> None:
@@ -80,9 +80,9 @@ class Line:
         self._socket.close()
 
 
-def _leave() -> NoReturn:
-    """Nobody listens any more, or somebody else talks: end quietly."""
-    raise SystemExit(1)
+def _leave(why: str) -> NoReturn:
+    """Nobody listens any more, or somebody else talks: go no further, and say why."""
+    raise SystemExit(f"The score worker ends: {why}.")
 
 
 # --- the model -----------------------------------------------------------------------------------
@@ -205,7 +205,7 @@ def _rounds(line: Line) -> Iterator[list[int]]:
         if message is None:
             return
         if message.get("type") != "round":
-            _leave()
+            _leave(f"the harness said {message.get('type')!r}, and not round")
         yield message["positions"]
 
 

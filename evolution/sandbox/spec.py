@@ -43,6 +43,7 @@ class Spec:
         token_budget: Train for exactly these tokens; None leaves it to the budget.
         calibrate: True to price the genome's token first.
         measure_only: True to stop after that.
+        train_only: True to end where a score would be taken; only where the harness scores.
         known_prices: ``[cost_ratio, pair_count, baseline_seconds]`` of earlier calibrations, the
             latest last.
         yardstick_tokens: Tokens that a ``cpu`` budget buys the baseline.
@@ -50,6 +51,7 @@ class Spec:
         preload: Modules that the warden loads once for all trainers, which are then forked; empty
             where each is a program of its own.
         cpu: The core to pin to; None for none.
+        niceness: By how much everything of the attempt gives way to others.
         startup_seconds: Wall seconds until the first batch is asked for.
         train_seconds: Wall seconds from there to the score: the deadline. Of a script, from its
             start to its end.
@@ -93,11 +95,13 @@ class Spec:
     token_budget: int | None = None
     calibrate: bool = False
     measure_only: bool = False
+    train_only: bool = False
     known_prices: list[list[float]] = field(default_factory=list)
     yardstick_tokens: int | None = None
     pair_count: int = 24
     preload: list[str] = field(default_factory=list)
     cpu: int | None = None
+    niceness: int = 0
     startup_seconds: float = 120.0
     train_seconds: float = 600.0
     calibration_seconds: float = 120.0
@@ -144,7 +148,8 @@ class Result:
     ``status`` and ``failure_kind`` are the values of ``population.TrialStatus`` and
     ``FailureClass``. ``log_tail`` is the end of what the trainer printed, control characters
     stripped. ``price`` is ``[genome_seconds, baseline_seconds, pair_count]`` of a calibration.
-    ``audit`` has the figures of the audit that the score passed.
+    ``audit`` has the figures of the audit that the score passed. ``token_seconds`` are CPU-seconds
+    of a token in the quicker steps, as the trainer says.
     """
 
     status: str = "crashed"
@@ -155,6 +160,7 @@ class Result:
     total_seconds: float = 0.0
     cpu_seconds: float = 0.0
     train_tokens: int = 0
+    token_seconds: float = 0.0
     step_count: int = 0
     peak_memory_mb: float = 0.0
     log_tail: str = ""

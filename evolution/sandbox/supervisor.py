@@ -116,7 +116,9 @@ def main() -> int:
     with selectors.DefaultSelector() as selector:
         link = Link(selector)
         try:
-            result = supervise(link, selector, link.read_spec())
+            spec = link.read_spec()
+            os.nice(spec.niceness)
+            result = supervise(link, selector, spec)
             link.send(result.to_message())
             link.flush()
         except ParentGoneError:

@@ -5,7 +5,6 @@ import json
 import os
 import selectors
 import shutil
-import socket
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from evolution.sandbox.confinement import Policy
 from evolution.sandbox.environment import CONDITIONS, HARNESS
-from evolution.sandbox.line import PACKETS, Packet, PacketReader, send_packet
+from evolution.sandbox.line import Packet, PacketReader, packet_pair, send_packet
 from evolution.sandbox.process_tree import ProcessTree, process_cpu_seconds
 from evolution.sandbox.streams import MessageReader, RingLog
 from evolution.sandbox.warden import Warden
@@ -86,7 +85,7 @@ class Trainer:
         self._tree = tree
         self._selector = selector
         self._listener = listener
-        self._line, packets = socket.socketpair(socket.AF_UNIX, PACKETS)
+        self._line, packets = packet_pair()
         self._packets = PacketReader(self._line)
         self._news, news_write = os.pipe()
         self._output, output_write = os.pipe()
@@ -126,6 +125,11 @@ class Trainer:
     def ignored_count(self) -> int:
         """Lines and packets that were no message."""
         return self._reader.ignored_count + self._packets.ignored_count
+
+    @property
+    def floods_line(self) -> bool:
+        """True once one of its packets brought more descriptors than can be handed in."""
+        return self._packets.has_flood
 
     def go(self, descriptors: Sequence[int] = ()) -> None:
         """Release it, and hand over what it waits for."""

@@ -63,7 +63,7 @@ class Training:
         )
         self._cpu_at_go: float | None = None
         self._startup_cpu_seconds = 0.0
-        self._run_token_seconds = 0.0
+        self._has_trained = False
         self._wanted_snapshots = _snapshots(box.spec.conditions)
         self._examiner = Examiner(box) if box.spec.scoring == "trusted" else None
         conditions = {"mode": "train", "budget": budget, "scoring": box.spec.scoring}
@@ -78,7 +78,7 @@ class Training:
         """
         box, trainer = self._box, self._trainer
         box.deadline = time.monotonic() + box.spec.startup_seconds
-        while trainer.exit_code is None and not box.is_late():
+        while trainer.exit_code is None and not box.is_late() and not self._has_trained:
             is_time_to_look = box.pump()
             self._listen()
             if is_time_to_look and self._cpu_at_go is None:
@@ -88,7 +88,7 @@ class Training:
         trainer.drain()
         self._listen()
         self._result.ignored_count += trainer.ignored_count
-        if self._result.val_bpb is None:
+        if self._result.val_bpb is None and not self._has_trained:
             raise self._why_no_score()
         box.end_trainers()
         self._result.is_suspect = self._is_suspect()
@@ -127,6 +127,10 @@ class Training:
                 self._result.ignored_count += 1
             elif message["type"] == "snapshot" and self._is_wanted(message):
                 self._score_snapshot(self._examiner, message, state)
+            elif message["type"] == "submit" and self._box.spec.train_only:
+                self._examiner.check_handed_in(state)
+                self._take_figures(message)
+                self._has_trained = self._cpu_at_go is not None
             elif message["type"] == "submit" and self._may_score():
                 self._score_model(self._examiner, message, state)
             else:
@@ -210,14 +214,17 @@ class Training:
         self._box.link.send({"type": "snapshot", "fraction": fraction, "bpb": bpb})
 
     def _take_score(self, message: dict[str, object], val_bpb: float) -> None:
-        clocks = message.get("token_seconds")
+        self._take_figures(message)
         self._result.val_bpb = val_bpb
         self._result.scoring = self._box.spec.scoring
+        self._box.deadline = time.monotonic() + self._box.spec.finish_seconds
+
+    def _take_figures(self, message: dict[str, object]) -> None:
+        clocks = message.get("token_seconds")
         self._result.train_tokens = count(message, "tokens")
         self._result.step_count = count(message, "batches")
         self._result.train_seconds = max(0.0, _finite(message, "train_seconds"))
-        self._run_token_seconds = _finite(clocks, "fast") if isinstance(clocks, dict) else 0.0
-        self._box.deadline = time.monotonic() + self._box.spec.finish_seconds
+        self._result.token_seconds = _finite(clocks, "fast") if isinstance(clocks, dict) else 0.0
 
     def _check_cpu(self) -> None:
         """The cap on CPU time; it grows only as far as the machine has become slower."""
@@ -255,7 +262,7 @@ class Training:
 
     def _is_suspect(self) -> bool:
         """True if the run's own steps cost over 10 % more or less than they should have."""
-        expected, seconds = self._expected, self._run_token_seconds
+        expected, seconds = self._expected, self._result.token_seconds
         if expected is None or seconds <= 0:
             return False
         if deviation(seconds, expected.token_seconds) <= SUSPECT_DEVIATION:

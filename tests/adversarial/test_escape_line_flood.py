@@ -89,3 +89,9 @@ for message in ({"type": "submit"}, {"type": "snapshot", "fraction": 0.5}, {"typ
 time.sleep(0.3)
 """
     )
+
+    def harm(self, ground, attempt):
+        """The kernel counts what is under way for each user: while it lasts, no trial hands in."""
+        if attempt.outcome is None or "rule line" not in str(attempt.outcome.failure):
+            return f"it was let go on: {attempt.outcome}"
+        return super().harm(ground, attempt)

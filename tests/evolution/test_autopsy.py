@@ -45,7 +45,7 @@ def test_the_last_words_tell_the_class(tail, kind):
 
 def test_the_message_is_the_exception_itself():
     assert classify(1, raised("ValueError: shapes differ"))[1] == "ValueError: shapes differ"
-    assert classify(4, "")[1] == "the trainer left with exit code 4"
+    assert classify(4, "")[1] == "the trainer left with exit code 4 and printed nothing"
 
 
 def test_a_kill_is_for_memory_only_with_evidence():

@@ -282,7 +282,7 @@ def test_a_worker_ends_when_the_harness_hangs_up_before_asking(tiny_data, tmp_pa
     rows = read_rows(tiny_data, "slice")
     conditions = {"data": str(tiny_data)} | worker_conditions("claim", rows, 4, "cpu")
     code, errors = WorkerProcess(tmp_path / "claim", conditions, "").end()
-    assert (code, errors) == (1, "")
+    assert (code, errors) == (1, "The score worker ends: it was never released.\n")
 
 
 # --- a worker that answers garbage ---------------------------------------------------------------
