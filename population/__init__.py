@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from population.code_size import code_size
     from population.contract import Contract
     from population.errors import EvolveError
-    from population.fitness import Fitness
+    from population.fitness import Fitness, gain_over_parent
     from population.genome import (
         MAIN,
         Genome,
@@ -34,6 +34,15 @@ if TYPE_CHECKING:
     from population.metric import Direction, Metric
     from population.patches import Patch, Series, export_patches
     from population.paths import RunNameError, RunPaths, check_run_name
+    from population.people import (
+        Mark,
+        Marked,
+        Suggestion,
+        SuggestionState,
+        suggestion_label,
+        suggestion_number,
+        suggestion_text,
+    )
     from population.plumbing import BranchesError, GitMissingError
     from population.records import (
         Call,
@@ -85,7 +94,7 @@ _HOMES = {
     "code_size": "code_size",
     "contract": "Contract",
     "errors": "EvolveError",
-    "fitness": "Fitness",
+    "fitness": "Fitness gain_over_parent",
     "genome": (
         "MAIN Genome GenomeError KnobValue Problem canonical_hash contract_problems knobs "
         "literal_value rewritten set_knobs"
@@ -97,6 +106,9 @@ _HOMES = {
     "metric": "Direction Metric",
     "patches": "Patch Series export_patches",
     "paths": "RunNameError RunPaths check_run_name",
+    "people": (
+        "Mark Marked Suggestion SuggestionState suggestion_label suggestion_number suggestion_text"
+    ),
     "plumbing": "BranchesError GitMissingError",
     "records": (
         "Call CallResult CallState Commission CommissionState Decision Json LateResult Lease "
@@ -151,6 +163,8 @@ __all__ = [
     "Manual",
     "ManualError",
     "ManualLimits",
+    "Mark",
+    "Marked",
     "Merged",
     "Metric",
     "NamedBudget",
@@ -174,6 +188,8 @@ __all__ = [
     "Spending",
     "Store",
     "StoreError",
+    "Suggestion",
+    "SuggestionState",
     "Summary",
     "Trial",
     "TrialStatus",
@@ -189,6 +205,7 @@ __all__ = [
     "frozen_knobs",
     "frozen_lines",
     "frozen_mistake",
+    "gain_over_parent",
     "generation_of",
     "knobs",
     "literal_value",
@@ -199,6 +216,9 @@ __all__ = [
     "rewritten",
     "rule_problems",
     "set_knobs",
+    "suggestion_label",
+    "suggestion_number",
+    "suggestion_text",
 ]
 
 
