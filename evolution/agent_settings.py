@@ -35,6 +35,7 @@ class AgentSettings(BaseModel):
         timeout_seconds: Of one call.
         repair: One attempt at each variant whose genome crashed.
         critic: A reading of the champion's edits after each verdict.
+        ideas: Folder of people's ideas for the mutator, beside the settings; "" for none.
         lessons_every: Finished trials between two distillations of lessons; 0 for none.
         provider: Who serves Claude: Anthropic, or a cloud with its own credentials.
         region: Of ``bedrock`` and ``vertex``; "" for what their environment says.
@@ -65,6 +66,7 @@ class AgentSettings(BaseModel):
     timeout_seconds: Annotated[float, Field(gt=0.0, le=3600.0)] = 300.0
     repair: bool = True
     critic: bool = True
+    ideas: str = "ideas"
     lessons_every: Annotated[int, Field(ge=0)] = 12
     provider: Literal["anthropic", "bedrock", "vertex"] = "anthropic"
     region: str = ""

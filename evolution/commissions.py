@@ -31,6 +31,7 @@ from evolution.confirmation import trial_seed
 from evolution.manuals import operator_weights
 from evolution.pool import Pool
 from evolution.story import Story
+from evolution.suggestions import READER, as_offered, credited, next_offers
 from population import (
     Commission,
     CommissionState,
@@ -179,10 +180,13 @@ class Commissions:
         for commission in left:
             assert field is not None
             born = self._born_before(commission, field)
-            if born is None:
-                self._start(commission, field)
-            else:
+            if born is not None:
                 self._close(commission.id, born)
+            elif field.barred.intersection(commission.parents):
+                refusal = Refusal(commission.operator, "a parent of it was banned meanwhile")
+                self._refuse(commission.id, refusal, None)
+            else:
+                self._start(commission, field)
 
     def attend(self, known: Callable[[], Knowledge], manual: Manual, wanted: int) -> None:
         """Take in what has been carried out, and commission what is missing of ``wanted``."""
@@ -207,7 +211,8 @@ class Commissions:
         is_repair = self._store.variant(trial.variant).operator == _REPAIRER
         known = (c for c in self._store.commissions() if c.operator == _REPAIRER)
         was_tried = any(commission.parents == (trial.variant,) for commission in known)
-        if _REPAIRER in self._staff.operators and not (is_repair or was_tried):
+        is_wanted = not is_repair and trial.variant not in self._store.barred()
+        if _REPAIRER in self._staff.operators and is_wanted and not was_tried:
             self._broken.append(trial)
 
     def goes_first(self, rng: np.random.Generator) -> bool:
@@ -253,7 +258,11 @@ class Commissions:
             return
         operator, parents = drawn
         commission = self._store.open_commission(
-            operator=operator, parents=parents, rng_seed=rng_seed, at=self._clock()
+            operator=operator,
+            parents=parents,
+            rng_seed=rng_seed,
+            at=self._clock(),
+            suggestions=next_offers(self._store.suggestions()) if operator == READER else (),
         )
         self._start(commission, field)
 
@@ -300,7 +309,11 @@ class Commissions:
         if commission.intent.startswith(_TRIAL):
             broken = self._store.trial(int(commission.intent.removeprefix(_TRIAL)))
         return self._briefings.briefing(
-            commission.parents, field, under_way=self._being_made(field), broken=broken
+            commission.parents,
+            field,
+            under_way=self._being_made(field),
+            suggestions=as_offered(self._store, commission.suggestions),
+            broken=broken,
         )
 
     def _being_made(self, field: Field) -> list[str]:
@@ -318,7 +331,7 @@ class Commissions:
     def _take(self, commission: Commission, delivery: Delivery) -> None:
         self._note(delivery)
         if isinstance(delivery.result, Proposal):
-            self._ready.append((commission.id, delivery.result))
+            self._ready.append((commission.id, credited(delivery.result, commission.suggestions)))
         else:
             self._refuse(commission.id, delivery.result, delivery.failure)
 
@@ -337,7 +350,9 @@ class Commissions:
         self._store.close_commission(number, CommissionState.BORN, variant=variant.sha)
 
     def _refuse(self, number: int, refusal: Refusal, failure: CallFailure | None) -> None:
-        self._store.close_commission(number, CommissionState.REFUSED, reason=refusal.reason)
+        self._store.close_commission(
+            number, CommissionState.REFUSED, reason=refusal.reason, was_read=failure is None
+        )
         self._story.refused(number, refusal, failure)
 
     def _born_before(self, commission: Commission, field: Field) -> Variant | None:

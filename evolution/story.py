@@ -4,7 +4,16 @@ from collections.abc import Sequence
 
 from agents import CallFailure, Refusal
 from evolution.events import EventLog
-from population import Outcome, Purpose, Store, Trial, TrialStatus, Variant, Verdict
+from population import (
+    Outcome,
+    Purpose,
+    Store,
+    Trial,
+    TrialStatus,
+    Variant,
+    Verdict,
+    suggestion_label,
+)
 
 #: Lines of history shown to an operator.
 HISTORY_LINES = 40
@@ -39,6 +48,7 @@ class Story:
 
     def born(self, variant: Variant) -> None:
         """A variant was made."""
+        took_up = suggestion_label(variant.suggestion) if variant.suggestion else None
         self.tell(
             "variant",
             variant=variant.name,
@@ -46,6 +56,7 @@ class Story:
             operator=variant.operator,
             hypothesis=variant.hypothesis,
             parents=list(variant.parents),
+            suggestion=took_up,
         )
 
     def started(self, trial: Trial, variant: Variant) -> None:
