@@ -26,7 +26,7 @@ from evolution.hardware import machine_facts
 from evolution.ideas import IdeaFolder
 from evolution.jobs import Jobs
 from evolution.manuals import Circumstances, Manuals
-from evolution.marking import MARKS
+from evolution.marking import MARKS, withdraw_barred
 from evolution.noise import Posterior
 from evolution.racing import contender
 from evolution.requests import answered
@@ -474,6 +474,7 @@ class Engine:
             return False
         self._store.requeue_trial(event.trial_id, failure.message)
         self._story.tell("trial_requeued", trial=event.trial_id, reason=failure.message)
+        withdraw_barred(self._store)
         if is_hopeless:
             raise EngineError(
                 f"The last {len(row)} trials failed by no fault of their genomes, the latest with: "
@@ -547,6 +548,7 @@ class Engine:
         if state is not None:
             self._rng.bit_generator.state = cast("Mapping[str, Any]", state)
         self._requeue_running("the engine that ran it is gone")
+        withdraw_barred(self._store)  # what trained when its line was banned does not begin again
         self._store.update_run(state=RunState.RUNNING)
         self._story.tell("engine_started", slots=self._executor.slot_count)
         if self._budget.kind is BudgetKind.CPU:

@@ -193,11 +193,14 @@ def _read(path: Path) -> tuple[str | None, str]:
         return "it is a link", ""
     # Not blocking, so that a pipe cannot hold the engine; the check above may be out of date.
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(handle, "rb") as file:
+    try:
         kind = os.fstat(handle)
         if not stat.S_ISREG(kind.st_mode):
             return "it is a folder" if stat.S_ISDIR(kind.st_mode) else "it is no plain file", ""
-        data = file.read(FILE_BYTES + 1)
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            data = file.read(FILE_BYTES + 1)
+    finally:
+        os.close(handle)
     if len(data) > FILE_BYTES:
         return f"it has {kind.st_size // 1024} kB", ""
     try:

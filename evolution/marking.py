@@ -163,7 +163,7 @@ def take_mark(
     if problem is not None and (has_other or not undo):
         return f"refused: {problem}", {}
     store.set_mark(variant.sha, wish[1])  # nothing to take away: an engine was killed after it
-    withdrawn, queued = _withdraw(store), _queue_again(store, queue)
+    withdrawn, queued = withdraw_barred(store), _queue_again(store, queue)
     facts: dict[str, Json] = {"variant": variant.sha, "mark": mark.value, "undo": undo}
     facts |= {"withdrawn": withdrawn, "queued": queued}
     words = [f"{variant.name} is {'no longer ' if undo else ''}{mark}"]
@@ -172,7 +172,7 @@ def take_mark(
     return ", ".join(words), facts
 
 
-def _withdraw(store: Store) -> list[int]:
+def withdraw_barred(store: Store) -> list[int]:
     """Take trials of banned lines off the queue, those of a claim aside; their numbers."""
     barred = store.barred()
     waiting = [

@@ -315,7 +315,8 @@ class Store:
                 for snapshot in outcome.snapshots:
                     session.merge(SnapshotRow.of(trial_id, attempt, snapshot))
                 return True
-            if attempt < row.attempt or row.status == TrialStatus.QUEUED:
+            waits = row.status in (TrialStatus.QUEUED, TrialStatus.WITHDRAWN)
+            if attempt < row.attempt or waits:
                 _keep_late(session, LateResult(trial_id, attempt, at, outcome))
             return False
 
