@@ -22,7 +22,7 @@ from population import (
 )
 from population.assurance import by_variant, of_trial, of_verdict
 
-_TIME = "datetime64[us, UTC]"
+TIME = "datetime64[us, UTC]"
 
 
 class Column(NamedTuple):
@@ -41,7 +41,7 @@ VARIANT_COLUMNS: Mapping[str, Column] = {
     "hypothesis": Column("str", "What was changed, and why it should help."),
     "parents": Column("object", "Commits of its parents, in order, as a tuple."),
     "genome_hash": Column("str", "Canonical hash: equal for genomes that do the same."),
-    "created_at": Column(_TIME, "When it was made."),
+    "created_at": Column(TIME, "When it was made."),
     "expected_gain": Column("float64", "What its author hoped for, in bpb; missing if unsaid."),
     "fitness": Column("float64", "Posterior mean of its val_bpb; missing without a score."),
     "fitness_sd": Column("float64", "Posterior standard deviation of the same."),
@@ -75,9 +75,9 @@ TRIAL_COLUMNS: Mapping[str, Column] = {
     "device_class": Column("str", "cpu, or the GPU's name."),
     "budget_kind": Column("str", "wall, cpu or tokens."),
     "budget_amount": Column("float64", "Seconds or tokens, as the kind says."),
-    "queued_at": Column(_TIME, "When it was asked for."),
-    "started_at": Column(_TIME, "Start of its present attempt."),
-    "finished_at": Column(_TIME, "End of its last attempt."),
+    "queued_at": Column(TIME, "When it was asked for."),
+    "started_at": Column(TIME, "Start of its present attempt."),
+    "finished_at": Column(TIME, "End of its last attempt."),
     "hours": Column("float64", "Hours from the creation of the run to its end."),
     "val_bpb": Column("float64", "Bits per byte on the split, lower is better; or missing."),
     "scoring": Column("str", "trusted: the harness's own, or reported by the genome's process."),
@@ -121,7 +121,7 @@ VERDICT_COLUMNS: Mapping[str, Column] = {
     "scoring": Column("str", "trusted, or reported if any score of the verdict is."),
     "containment": Column("str", "Weakest level that held any trainer of the verdict."),
     "ruling": Column("str", "confirmed, not_confirmed, reversed or undecided."),
-    "created_at": Column(_TIME, "When it was passed."),
+    "created_at": Column(TIME, "When it was passed."),
 }
 
 
@@ -309,7 +309,7 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _series(values: list[Any], dtype: str) -> "pd.Series[Any]":
-    if dtype == _TIME:
+    if dtype == TIME:
         moments = pd.to_datetime(pd.Series(values, dtype="float64"), unit="s", utc=True)
         return moments.dt.as_unit("us")
     series: pd.Series[Any] = pd.Series(values, dtype=dtype)

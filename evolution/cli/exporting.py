@@ -47,7 +47,7 @@ def export(
     runs: RunsOption = RUNS,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a run as tables of variants, trials, curves and verdicts; or its champion as patches.
+    """Write a run as tables, variants and trials first; or its champion as patches.
 
     The patches lead from the baseline to the champion, one for each edit that was kept; `git am`
     applies them. A champion that has the baseline's files gives none, which is no error.
