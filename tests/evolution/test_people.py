@@ -422,6 +422,12 @@ def test_a_banned_line_never_breeds_again_and_claims_nothing(tmp_path, rng_seed)
         assert store.champion() not in barred
         assert store.verdicts()[-1].champion not in barred
         assert store.marked()[banned[0].sha].note == "it cheats"
+        field = engine._breeder.field(engine._known())
+        assert barred.isdisjoint(sha for sha, _ in field.survivors)
+        told = engine._commissions._briefings.briefing([store.run().baseline], field)
+        names = {store.variant(sha).name for sha in barred}
+        assert told.borrowed
+        assert names.isdisjoint(effect.variant for effect in told.borrowed)
     head = (paths.repository / "HEAD").read_text()
     assert banned[0].name not in head
 
