@@ -45,7 +45,7 @@ setup(
     package_data={
         "population": ["py.typed", "migrations/*.mako"],
         "agents": ["py.typed", "prompts/*.md", "prices.toml"],
-        "evolution": ["py.typed", "profiles/*.toml"],
+        "evolution": ["py.typed", "profiles/*.toml", "templates/ideas/*.md"],
         "analysis": ["py.typed", "templates/*.html"],
     },
     cmdclass={"build_py": BuildWithTemplates},

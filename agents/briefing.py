@@ -12,6 +12,7 @@ from agents.figures import shown_gain, shown_sigma
 from agents.room import Section, fitted
 from agents.tokens import estimated_tokens
 from population import Direction, Metric, fenced, one_line
+from population.people import SUGGESTION_LIMIT
 
 if TYPE_CHECKING:
     from agents.operator import Context
@@ -52,7 +53,7 @@ KEPT = (
 _LINE = 240  # characters of a line
 _MESSAGE = 480
 _DIFF = 3_000
-_IDEA = 2_400
+_IDEA = SUGGESTION_LIMIT  # whole: nobody reads the middle of an idea that is left out
 
 #: Columns of a training curve: key, heading, and how a number of it is written.
 _COLUMNS = (

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         plot_frontier,
     )
     from analysis.overview import save_overview
+    from analysis.people import SUGGESTION_COLUMNS, suggestions_frame
     from analysis.plots import (
         plot_curves,
         plot_operators,
@@ -78,6 +79,7 @@ _HOMES = {
     ),
     "frontier": "best_so_far plot_frontier",
     "overview": "save_overview",
+    "people": "SUGGESTION_COLUMNS suggestions_frame",
     "plots": "plot_curves plot_operators plot_repeats plot_spending",
     "report": "write_report",
     "runs": "SAMPLE OpenRun open_run",
@@ -98,6 +100,7 @@ __all__ = [
     "OPERATOR_COLUMNS",
     "SAMPLE",
     "SPENDING_COLUMNS",
+    "SUGGESTION_COLUMNS",
     "TRIAL_COLUMNS",
     "VARIANT_COLUMNS",
     "VERDICT_COLUMNS",
@@ -127,6 +130,7 @@ __all__ = [
     "save_overview",
     "set_style",
     "spending_frame",
+    "suggestions_frame",
     "summarise",
     "tree_layout",
     "tree_parents",

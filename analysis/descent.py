@@ -50,8 +50,7 @@ def descent_frame(store: Store, variant: str | None = None) -> pd.DataFrame:
         variant: Commit or name of the variant; by default the one of the best fitness.
     """
     variants, fitnesses = store.variants(), store.fitnesses()
-    best = max(fitnesses, key=lambda sha: fitnesses[sha], default=None)
-    chosen = store.variant(variant).sha if variant is not None else best
+    chosen = store.variant(variant).sha if variant is not None else store.champion()
     root = fitnesses.get(store.run().baseline or "")
     if chosen is None or root is None or root.mean is None:
         return tidy([], DESCENT_COLUMNS)

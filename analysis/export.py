@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from analysis.frames import (
     CURVE_COLUMNS,
+    TIME,
     TRIAL_COLUMNS,
     VARIANT_COLUMNS,
     VERDICT_COLUMNS,
@@ -27,6 +28,7 @@ from analysis.frames import (
     variants_frame,
     verdicts_frame,
 )
+from analysis.people import SUGGESTION_COLUMNS, suggestions_frame
 from population import Direction, Metric, RunRecord, Store
 from population.assurance import of_trials
 from population.publishing import published
@@ -66,11 +68,11 @@ TABLES: Mapping[str, Table] = {
     "trials": Table(trials_frame, TRIAL_COLUMNS, "val_bpb"),
     "curves": Table(curves_frame, CURVE_COLUMNS, "value"),
     "verdicts": Table(verdicts_frame, VERDICT_COLUMNS, None),
+    "suggestions": Table(suggestions_frame, SUGGESTION_COLUMNS, None),
 }
 
 METRIC = "metric"
 _SNAPSHOT = "snapshot"
-_TIME = "datetime64[us, UTC]"
 _SCORES = frozenset({"fitness", "val_bpb", "last_snapshot", METRIC})
 _GAINS = frozenset(
     {
@@ -78,6 +80,7 @@ _GAINS = frozenset(
         "fitness_sd",
         "gain",
         "gain_sd",
+        "best_gain",
         "parent_gain",
         "parent_gain_sd",
         "low",
@@ -92,7 +95,7 @@ _ARROW: Mapping[str, pa.DataType] = {
     "float64": pa.float64(),
     "bool": pa.bool_(),
     "object": pa.list_(pa.string()),
-    _TIME: pa.timestamp("us", tz="UTC"),
+    TIME: pa.timestamp("us", tz="UTC"),
 }
 
 
@@ -147,7 +150,7 @@ def documented(name: str, metric: Metric) -> dict[str, Column]:
 
 def unit_of(name: str, dtype: str, metric: Metric) -> str:
     """The unit of a column; "" for words, counts and ratios."""
-    if dtype == _TIME:
+    if dtype == TIME:
         return "UTC"
     if name in _SCORES or name in _GAINS:
         return metric.unit
@@ -255,7 +258,7 @@ def _for_csv(frame: pd.DataFrame, columns: Mapping[str, Column]) -> pd.DataFrame
     for name, column in columns.items():
         if column.dtype == "object":
             plain[name] = plain[name].map(" ".join)
-        elif column.dtype == _TIME:
+        elif column.dtype == TIME:
             plain[name] = plain[name].map(lambda t: "" if pd.isna(t) else t.isoformat())
     return plain
 

@@ -4,16 +4,25 @@ Each frame has a table of its columns beside it (``VARIANT_COLUMNS``, …): type
 order in which they come. An empty run gives empty frames of the same columns and types.
 """
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from population import Assurance, Fitness, Origin, Scoring, Store, Trial, Variant
+from population import (
+    Assurance,
+    Fitness,
+    Origin,
+    Scoring,
+    Store,
+    Trial,
+    Variant,
+    gain_over_parent,
+    suggestion_label,
+)
 from population.assurance import by_variant, of_trial, of_verdict
 
-_TIME = "datetime64[us, UTC]"
+TIME = "datetime64[us, UTC]"
 
 
 class Column(NamedTuple):
@@ -32,7 +41,7 @@ VARIANT_COLUMNS: Mapping[str, Column] = {
     "hypothesis": Column("str", "What was changed, and why it should help."),
     "parents": Column("object", "Commits of its parents, in order, as a tuple."),
     "genome_hash": Column("str", "Canonical hash: equal for genomes that do the same."),
-    "created_at": Column(_TIME, "When it was made."),
+    "created_at": Column(TIME, "When it was made."),
     "expected_gain": Column("float64", "What its author hoped for, in bpb; missing if unsaid."),
     "fitness": Column("float64", "Posterior mean of its val_bpb; missing without a score."),
     "fitness_sd": Column("float64", "Posterior standard deviation of the same."),
@@ -45,7 +54,9 @@ VARIANT_COLUMNS: Mapping[str, Column] = {
     "containment": Column("str", "Weakest level that held its trainers: namespace landlock basic."),
     "status": Column("str", "Status of its newest trial that is no verdict run; missing if none."),
     "failure": Column("str", "Why that trial gave no score; missing if it gave one."),
-    "is_champion": Column("bool", "True for the variant of the best fitness."),
+    "is_champion": Column("bool", "True for the best fitness, banned lines aside."),
+    "mark": Column("str", "pinned, banned, barred (descends from a banned one); missing if none."),
+    "suggestion": Column("str", "The person's suggestion that it took up, as S3; or missing."),
 }
 
 TRIAL_COLUMNS: Mapping[str, Column] = {
@@ -64,9 +75,9 @@ TRIAL_COLUMNS: Mapping[str, Column] = {
     "device_class": Column("str", "cpu, or the GPU's name."),
     "budget_kind": Column("str", "wall, cpu or tokens."),
     "budget_amount": Column("float64", "Seconds or tokens, as the kind says."),
-    "queued_at": Column(_TIME, "When it was asked for."),
-    "started_at": Column(_TIME, "Start of its present attempt."),
-    "finished_at": Column(_TIME, "End of its last attempt."),
+    "queued_at": Column(TIME, "When it was asked for."),
+    "started_at": Column(TIME, "Start of its present attempt."),
+    "finished_at": Column(TIME, "End of its last attempt."),
     "hours": Column("float64", "Hours from the creation of the run to its end."),
     "val_bpb": Column("float64", "Bits per byte on the split, lower is better; or missing."),
     "scoring": Column("str", "trusted: the harness's own, or reported by the genome's process."),
@@ -110,7 +121,7 @@ VERDICT_COLUMNS: Mapping[str, Column] = {
     "scoring": Column("str", "trusted, or reported if any score of the verdict is."),
     "containment": Column("str", "Weakest level that held any trainer of the verdict."),
     "ruling": Column("str", "confirmed, not_confirmed, reversed or undecided."),
-    "created_at": Column(_TIME, "When it was passed."),
+    "created_at": Column(TIME, "When it was passed."),
 }
 
 
@@ -118,15 +129,14 @@ def variants_frame(store: Store) -> pd.DataFrame:
     """One row a variant, in order of creation; columns: ``VARIANT_COLUMNS``."""
     variants, fitnesses = store.variants(), store.fitnesses()
     newest = {t.variant: t for t in store.trials() if t.purpose != "verdict"}
-    best = max(fitnesses, key=lambda sha: fitnesses[sha], default=None)
-    champion = best if best is not None and fitnesses[best].is_scored else None
+    champion, marks = store.champion(), store.marks()
     root = next((v.sha for v in variants if v.origin is Origin.BASELINE), "")
     assurances = by_variant(store.trials())
     rows = [
         _variant_row(v, fitnesses.get(v.sha), fitnesses.get(root), newest.get(v.sha))
         | _against_parent(v, fitnesses)
         | assured(assurances.get(v.sha))
-        | {"is_champion": v.sha == champion}
+        | {"is_champion": v.sha == champion, "mark": str(marks[v.sha]) if v.sha in marks else None}
         for v in variants
     ]
     return tidy(rows, VARIANT_COLUMNS)
@@ -207,6 +217,7 @@ def _variant_row(
         "genome_hash": variant.genome_hash,
         "created_at": variant.created_at,
         "expected_gain": variant.expected_gain,
+        "suggestion": suggestion_label(variant.suggestion) if variant.suggestion else None,
         "fitness": scored.mean if scored else None,
         "fitness_sd": scored.sd if scored else None,
         "gain": None,
@@ -215,24 +226,18 @@ def _variant_row(
         "status": str(newest.status) if newest else None,
         "failure": None,
     }
-    if scored and baseline and scored.mean is not None and baseline.mean is not None:
+    gain = scored.gain_over(baseline) if scored and baseline else None
+    if gain is not None:
         is_baseline = variant.origin is Origin.BASELINE
-        row["gain"] = baseline.mean - scored.mean
-        row["gain_sd"] = 0.0 if is_baseline else math.hypot(scored.sd, baseline.sd)
+        row["gain"], row["gain_sd"] = (0.0, 0.0) if is_baseline else gain
     if newest and newest.outcome and newest.outcome.failure:
         row["failure"] = str(newest.outcome.failure.kind)
     return row
 
 
 def _against_parent(variant: Variant, fitnesses: Mapping[str, Fitness]) -> dict[str, float]:
-    own = fitnesses.get(variant.sha)
-    better = max((fitnesses[p] for p in variant.parents if p in fitnesses), default=None)
-    if own is None or better is None or own.mean is None or better.mean is None:
-        return {}
-    return {
-        "parent_gain": better.mean - own.mean,
-        "parent_gain_sd": math.hypot(own.sd, better.sd),
-    }
+    gain = gain_over_parent(variant, fitnesses)
+    return {} if gain is None else {"parent_gain": gain[0], "parent_gain_sd": gain[1]}
 
 
 def _trial_row(trial: Trial, variant: Variant, began: float) -> dict[str, Any]:
@@ -304,7 +309,7 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _series(values: list[Any], dtype: str) -> "pd.Series[Any]":
-    if dtype == _TIME:
+    if dtype == TIME:
         moments = pd.to_datetime(pd.Series(values, dtype="float64"), unit="s", utc=True)
         return moments.dt.as_unit("us")
     series: pd.Series[Any] = pd.Series(values, dtype=dtype)

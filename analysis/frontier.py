@@ -44,7 +44,7 @@ def best_so_far(trials: pd.DataFrame, variants: pd.DataFrame) -> pd.DataFrame:
         ``best_name``, ``best``, ``low``, ``high`` (scores as they are kept: lower is better) and
         ``is_step``, true where the frontier moved.
     """
-    final = [str(status) for status in TrialStatus if status.is_final]
+    final = [str(status) for status in TrialStatus if status.has_run]
     done = trials[(trials["purpose"] != "verdict") & trials["status"].isin(final)]
     done = done.sort_values(["finished_at", "trial"]).reset_index(drop=True)
     known = variants.set_index("variant")[["fitness", "fitness_sd"]]

@@ -83,9 +83,8 @@ def open_run(folder: Path | str | None = None) -> OpenRun:
 
 def champion_of(store: Store) -> Variant | None:
     """The variant of the best fitness; None while nothing is scored."""
-    fitnesses = store.fitnesses()
-    best = max(fitnesses, key=lambda sha: fitnesses[sha], default=None)
-    return store.variant(best) if best is not None and fitnesses[best].is_scored else None
+    best = store.champion()
+    return None if best is None else store.variant(best)
 
 
 def champion_diff(store: Store, paths: RunPaths) -> str:

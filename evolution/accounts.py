@@ -43,7 +43,11 @@ class Accounts:
     def spent(self) -> Spent:
         """All sittings together."""
         trials = self._store.trials()
-        screens = [t for t in trials if t.purpose is Purpose.SCREEN]
+        screens = [
+            t
+            for t in trials
+            if t.purpose is Purpose.SCREEN and t.status is not TrialStatus.WITHDRAWN
+        ]
         device_seconds = sum(t.outcome.total_seconds for t in trials if t.outcome is not None)
         return Spent(
             trials=sum(t.status in SCORED for t in screens),

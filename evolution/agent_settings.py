@@ -38,6 +38,7 @@ class AgentSettings(BaseModel):
         critic: A reading of the champion's edits after each verdict.
         critic_reads: A reading of every proposal before it is trained, which may reject it; one
             call more for each proposal.
+        ideas: Folder of people's ideas for the mutator, beside the settings; "" for none.
         lessons_every: Finished trials between two distillations of lessons; 0 for none.
         provider: Who serves Claude: Anthropic, or a cloud with its own credentials.
         region: Of ``bedrock`` and ``vertex``; "" for what their environment says.
@@ -70,6 +71,7 @@ class AgentSettings(BaseModel):
     repair: bool = True
     critic: bool = True
     critic_reads: bool = False
+    ideas: str = "ideas"
     lessons_every: Annotated[int, Field(ge=0)] = 12
     provider: Literal["anthropic", "bedrock", "vertex"] = "anthropic"
     region: str = ""

@@ -7,7 +7,7 @@ nothing of trials and budgets.
 import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from numpy.random import Generator
 
@@ -23,6 +23,7 @@ from population import (
     Genome,
     Lineage,
     Manual,
+    Mark,
     Metric,
     Origin,
     Store,
@@ -32,10 +33,17 @@ from population import (
     commit_message,
     generation_of,
     rule_problems,
+    suggestion_number,
 )
+from population.people import barred_by
 
 #: Draws of operator and parents before a turn is given up; each refused draw is ordinary news.
 DRAWS = 12
+#: Share of the first parents that are drawn among the pinned variants, while there are any: a
+#: tournament would hardly ever pick one that is not among the best.
+PINNED_DRAWS = 0.25
+#: Key of the trailer that names a person's suggestion in the message of a variant's commit.
+SUGGESTION = "Suggestion"
 #: Genomes kept in memory: tens of kilobytes each, and a run of days breeds many.
 KEPT_GENOMES = 512
 
@@ -76,7 +84,10 @@ class Field:
         survivors: Those that breed, best first, by breeding value.
         lineage: Of all.
         seen: Canonical hashes of every genome.
-        known: What the field was drawn up from.
+        known: What the field was drawn up from; without the fitnesses of banned lines, so that
+            nothing is made of them or told as a success.
+        pinned: Those of the survivors that people pinned.
+        barred: Banned variants, and what descends from them.
     """
 
     variants: Mapping[str, Variant]
@@ -84,6 +95,8 @@ class Field:
     lineage: Lineage
     seen: frozenset[str]
     known: Knowledge
+    pinned: Sequence[str] = ()
+    barred: frozenset[str] = frozenset()
 
 
 class Breeder:
@@ -142,12 +155,21 @@ class Breeder:
     def field(self, known: Knowledge) -> Field:
         """Who may breed now."""
         variants = {v.sha: v for v in self._store.variants()}
+        marks = self._store.marks()
+        barred, fitnesses = barred_by(marks), known.fitnesses
+        if barred:
+            fitnesses = {sha: f for sha, f in fitnesses.items() if sha not in barred}
+        pinned = [sha for sha in variants if marks.get(sha) is Mark.PINNED]
+        survivors = self._survivors(variants, fitnesses, known, pinned)
+        breeding = {sha for sha, _ in survivors}
         return Field(
             variants=variants,
-            survivors=self._survivors(variants, known.fitnesses, known.sigma, known.manual),
+            survivors=survivors,
             lineage=Lineage(list(variants.values())),
             seen=self._store.genome_hashes(),
-            known=known,
+            known=replace(known, fitnesses=fitnesses),
+            pinned=[sha for sha in pinned if sha in breeding],
+            barred=barred,
         )
 
     def context(self, field: Field, shas: Sequence[str], rng: Generator) -> Context:
@@ -181,6 +203,10 @@ class Breeder:
         self, proposal: Proposal, variants: Mapping[str, Variant], manual: Manual
     ) -> str | None:
         """What has happened since a proposal was made that forbids it; None if nothing has."""
+        barred = self._store.barred()
+        banned = next((variants[sha] for sha in proposal.parents if sha in barred), None)
+        if banned is not None:
+            return f"its parent {banned.name} was banned meanwhile"
         genome_hash = canonical_hash(proposal.genome)
         twin = next((v for v in variants.values() if v.genome_hash == genome_hash), None)
         if twin is not None:
@@ -242,17 +268,21 @@ class Breeder:
         self,
         variants: Mapping[str, Variant],
         fitnesses: Mapping[str, Fitness],
-        sigma: float | None,
-        manual: Manual,
+        known: Knowledge,
+        pinned: Sequence[str],
     ) -> list[tuple[str, Fitness]]:
         """Who may breed, by breeding value: fitness, and what the manual gives for less code."""
-        known = [
+        manual = known.manual
+        entries = [
             entry for entry in fitnesses.items() if entry[1].is_scored and entry[0] in variants
         ]
-        ranked = sorted(known, key=lambda entry: entry[1], reverse=True)
+        ranked = sorted(entries, key=lambda entry: entry[1], reverse=True)
         # Lazily: after an edit of the manual every variant of a long run would be checked again.
         allowed = (entry for entry in ranked if self._may_breed(entry[0], manual))
         scored = dict(itertools.islice(allowed, RESERVE_REACH * self._settings.survivors))
+        if pinned:
+            own = [entry for entry in ranked if entry[0] in pinned]
+            scored |= {entry[0]: entry[1] for entry in own if self._may_breed(entry[0], manual)}
         if not scored:  # nothing is known yet: the baseline breeds
             first = next(v for v in variants.values() if v.origin is Origin.BASELINE)
             return [(first.sha, fitnesses.get(first.sha, Fitness(None, 0.0, 0)))]
@@ -261,7 +291,7 @@ class Breeder:
             scored,
             sizes,
             home_size=code_size(self.baseline),
-            worth=manual.simplicity_weight * (sigma or 0.0),
+            worth=manual.simplicity_weight * (known.sigma or 0.0),
         )
         best = max(values, key=lambda sha: values[sha])
         return survivors(
@@ -269,6 +299,7 @@ class Breeder:
             self._settings.survivors,
             leanness=sizes if manual.simplicity_weight else None,
             distance={sha: _line_distance(self.genome(sha), self.genome(best)) for sha in scored},
+            pinned=pinned,
         )
 
     def _may_breed(self, sha: str, manual: Manual) -> bool:
@@ -285,7 +316,10 @@ class Breeder:
         Fewer than ``count`` if there are none such.
         """
         lineage = field.lineage
-        first = tournament(field.survivors, self._settings.tournament, count=1, rng=rng)[0]
+        if field.pinned and rng.random() < PINNED_DRAWS:
+            first = str(rng.choice(list(field.pinned)))
+        else:
+            first = tournament(field.survivors, self._settings.tournament, count=1, rng=rng)[0]
         if count == 1:
             return [first]
         kin = {first, *lineage.ancestors(first)}
@@ -319,6 +353,7 @@ class Breeder:
             "Operator": proposal.operator,
             "Variant": name,
             **proposal.trailers,
+            SUGGESTION: proposal.suggestion or "",
             TRAILER: manual.hash[:HASH_DIGITS],
         }
         message = commit_message(proposal.hypothesis, trailers)
@@ -337,6 +372,7 @@ class Breeder:
             genome_hash=canonical_hash(proposal.genome),
             created_at=now,
             expected_gain=proposal.expected_gain,
+            suggestion=suggestion_number(proposal.suggestion),
         )
         self._store.add_variant(variant)
         return variant

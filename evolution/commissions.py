@@ -35,6 +35,7 @@ from evolution.manuals import operator_weights
 from evolution.pool import Pool
 from evolution.review import Reviewer, judged
 from evolution.story import Story
+from evolution.suggestions import READER, as_offered, credited, next_offers
 from population import (
     Commission,
     CommissionState,
@@ -201,10 +202,13 @@ class Commissions:
         for commission in left:
             assert field is not None
             born = self._born_before(commission, field)
-            if born is None:
-                self._start(commission, field)
-            else:
+            if born is not None:
                 self._close(commission.id, born)
+            elif field.barred.intersection(commission.parents):
+                refusal = Refusal(commission.operator, "a parent of it was banned meanwhile")
+                self._refuse(commission.id, refusal, None)
+            else:
+                self._start(commission, field)
 
     def attend(self, known: Callable[[], Knowledge], manual: Manual, wanted: int) -> None:
         """Take in what has been carried out, and commission what is missing of ``wanted``."""
@@ -229,7 +233,8 @@ class Commissions:
         is_repair = self._store.variant(trial.variant).operator == _REPAIRER
         known = (c for c in self._store.commissions() if c.operator == _REPAIRER)
         was_tried = any(commission.parents == (trial.variant,) for commission in known)
-        if _REPAIRER in self._staff.operators and not (is_repair or was_tried):
+        is_wanted = not is_repair and trial.variant not in self._store.barred()
+        if _REPAIRER in self._staff.operators and is_wanted and not was_tried:
             self._broken.append(trial)
 
     def goes_first(self, rng: np.random.Generator) -> bool:
@@ -292,6 +297,7 @@ class Commissions:
             rng_seed=rng_seed,
             intent=str(intent),
             at=self._clock(),
+            suggestions=next_offers(self._store.suggestions()) if operator == READER else (),
         )
         self._start(commission, field)
 
@@ -341,7 +347,11 @@ class Commissions:
         if commission.intent.startswith(_TRIAL):
             broken = self._store.trial(int(commission.intent.removeprefix(_TRIAL)))
         return self._briefings.briefing(
-            commission.parents, field, under_way=self._being_made(field), broken=broken
+            commission.parents,
+            field,
+            under_way=self._being_made(field),
+            suggestions=as_offered(self._store, commission.suggestions),
+            broken=broken,
         )
 
     def _being_made(self, field: Field) -> list[str]:
@@ -368,7 +378,7 @@ class Commissions:
         if rejected is not None:
             self._refuse(commission.id, rejected, None)
         else:
-            self._ready.append((commission.id, delivery.result))
+            self._ready.append((commission.id, credited(delivery.result, commission.suggestions)))
 
     def _note(self, delivery: Delivery) -> None:
         """After a failure, pause: longer with each one in a row."""
@@ -385,7 +395,9 @@ class Commissions:
         self._store.close_commission(number, CommissionState.BORN, variant=variant.sha)
 
     def _refuse(self, number: int, refusal: Refusal, failure: CallFailure | None) -> None:
-        self._store.close_commission(number, CommissionState.REFUSED, reason=refusal.reason)
+        self._store.close_commission(
+            number, CommissionState.REFUSED, reason=refusal.reason, was_read=failure is None
+        )
         self._story.refused(number, refusal, failure)
 
     def _born_before(self, commission: Commission, field: Field) -> Variant | None:

@@ -71,8 +71,12 @@ class Confirmation:
         return Claim(str(fact["label"]), None if champion is None else str(champion))
 
     def put_forward(self, posterior: Posterior) -> Claim:
-        """Nominate a champion; the claim is stored before any run of it."""
-        candidates = [v.sha for v in self._store.variants() if v.sha != self._baseline]
+        """Nominate a champion; the claim is stored before any run of it.
+
+        A banned line claims nothing. A claim that was made before its ban is tried to its end.
+        """
+        without = {self._baseline, *self._store.barred()}
+        candidates = [v.sha for v in self._store.variants() if v.sha not in without]
         champion = nominate(posterior, candidates, self._baseline)
         label = f"v{len(self._store.verdicts()) + 1:03d}"
         self._store.set_fact(CLAIM, {"label": label, "champion": champion})

@@ -24,12 +24,14 @@ from evolution.confirmation import Confirmation, trial_seed
 from evolution.errands import Errands
 from evolution.executors.protocol import Event, Executor, Finished, SnapshotTaken, Started
 from evolution.hardware import machine_facts
+from evolution.ideas import IdeaFolder
 from evolution.jobs import Jobs
 from evolution.lessons import Lessons
 from evolution.manuals import Circumstances, Manuals
+from evolution.marking import MARKS, withdraw_barred
 from evolution.noise import Posterior
 from evolution.racing import contender
-from evolution.requests import take_seed
+from evolution.requests import answered
 from evolution.review import Reviewer, reading_of
 from evolution.selection import HallOfFame
 from evolution.stopping import decide
@@ -40,6 +42,7 @@ from population import (
     Calibration,
     Conditions,
     FailureClass,
+    Fitness,
     Manual,
     Outcome,
     Purpose,
@@ -182,6 +185,12 @@ class Engine:
             confirmation=self._confirmation,
             measure_baseline=measure_baseline,
         )
+        self._ideas = IdeaFolder(
+            workspace.paths.ideas if config.agents.ideas else None,
+            store,
+            self._story,
+            clock=clock,
+        )
         self._posterior: Posterior | None = None
         self._hall_of_fame = HallOfFame(1)
         self._barren_turns = 0
@@ -234,6 +243,7 @@ class Engine:
     def step(self) -> None:
         """Give every free worker the trial worth most, then take in what has happened."""
         self._hear_requests()
+        self._ideas.look()
         self._lessons.look()
         self._errands.attend(self._known, may_ask=not (self._is_draining or self._must_stop))
         self._commissions.attend(self._known, self._manual(), self._wanted_proposals())
@@ -341,7 +351,8 @@ class Engine:
         if len(replicates) >= REPLICATE_SHARE * len(screens):
             return None
         busy = {t.variant for t in (*screens, *replicates) if not t.status.is_final}
-        candidates = [v.sha for v in self._store.variants() if v.sha not in busy]
+        without = busy | self._store.barred()
+        candidates = [v.sha for v in self._store.variants() if v.sha not in without]
         sha = contender(self._belief(), candidates, self._baseline.sha)
         return None if sha is None else self._store.variant(sha)
 
@@ -500,6 +511,7 @@ class Engine:
             return False
         self._store.requeue_trial(event.trial_id, failure.message)
         self._story.tell("trial_requeued", trial=event.trial_id, reason=failure.message)
+        withdraw_barred(self._store)
         if is_hopeless:
             raise EngineError(
                 f"The last {len(row)} trials failed by no fault of their genomes, the latest with: "
@@ -554,8 +566,14 @@ class Engine:
                 if fitness.is_scored
             }
         )
-        self._hall_of_fame.update(list(now.items()))
-        for sha, _ in self._hall_of_fame.best():  # plain `git log` tells the best one's story
+        self._put_forward(now)
+
+    def _put_forward(self, fitnesses: Mapping[str, Fitness]) -> None:
+        """Let plain ``git log`` tell the best one's story, banned lines aside."""
+        barred = self._store.barred()
+        self._hall_of_fame.forget(barred)
+        self._hall_of_fame.update([e for e in fitnesses.items() if e[0] not in barred])
+        for sha, _ in self._hall_of_fame.best():
             name = self._store.variant(sha).name
             self._workspace.branches.point_head(run=self._workspace.name, name=name)
 
@@ -567,6 +585,7 @@ class Engine:
         if state is not None:
             self._rng.bit_generator.state = cast("Mapping[str, Any]", state)
         self._requeue_running("the engine that ran it is gone")
+        withdraw_barred(self._store)  # what trained when its line was banned does not begin again
         self._store.update_run(state=RunState.RUNNING)
         self._story.tell("engine_started", slots=self._executor.slot_count)
         if self._budget.kind is BudgetKind.CPU:
@@ -576,7 +595,7 @@ class Engine:
         for _ in range(repeats, self._config.baseline.repeats):
             self._queue(self._baseline, Purpose.BASELINE)
         # An engine killed between a variant's row and its trial's left the variant untried.
-        tried = {trial.variant for trial in known} | {self._baseline.sha}
+        tried = {trial.variant for trial in known} | {self._baseline.sha, *self._store.barred()}
         for variant in self._store.variants():
             if variant.sha not in tried:
                 self._queue(variant, Purpose.SCREEN)
@@ -610,16 +629,27 @@ class Engine:
 
     def _hear_requests(self) -> None:
         for request in self._store.pending_requests():
-            if request.kind == "seed":
-                answer, variant = take_seed(request, self._store, self._breeder, self._manual())
-                if variant is not None:
-                    self._queue(variant, Purpose.SCREEN)
-                    self._decided("seed", {"variant": variant.sha})
-                    self._story.born(variant)
-            else:
-                answer = f"refused: this engine knows no request {request.kind!r}"
-            self._store.settle_request(request.id, answer)
-            self._story.tell("request", request=request.kind, answer=answer)
+            answer = answered(
+                request,
+                self._store,
+                self._breeder,
+                self._manual(),
+                clock=self._clock,
+                queue=self._queue_first,
+            )
+            if answer.born is not None:
+                self._queue_first(answer.born)
+                self._story.born(answer.born)
+            if answer.decided:
+                self._decided(request.kind, answer.decided)
+            if request.kind in MARKS:
+                self._put_forward(self._store.fitnesses())
+            self._store.settle_request(request.id, answer.text)
+            self._story.tell("request", request=request.kind, answer=answer.text)
+
+    def _queue_first(self, variant: Variant) -> Trial:
+        """Queue the first trial of a variant that came from people, or was given back by them."""
+        return self._queue(variant, Purpose.SCREEN)
 
     def _manual(self) -> Manual:
         """The manual in force: a valid edit of its file counts from here on."""

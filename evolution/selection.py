@@ -5,7 +5,7 @@ without a score is below all others.
 """
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -76,20 +76,27 @@ def survivors(
     *,
     leanness: Mapping[str, int] | None = None,
     distance: Mapping[str, int] | None = None,
+    pinned: Collection[str] = (),
 ) -> list[tuple[str, Fitness]]:
     """The best by posterior mean, best first, with up to two places reserved for others.
 
     The last places go to the leanest and to the most unlike of those that would just have missed
     the cut: selection alone soon leaves nothing but siblings. Fields of two or fewer places, and
-    variants without a score, take no part in that.
+    variants without a score, take no part in that. Before all of it each pinned one has a place.
 
     Args:
         field: Candidates; equal ones keep their order.
         size: Places.
         leanness: Amount of code of each variant, less is leaner; None reserves no place for it.
         distance: How unlike the best each variant is; None reserves no place for it.
+        pinned: Those that have a place as long as they are in the field with a score.
     """
     scored = [entry for entry in field if entry[1].is_scored]
+    if pinned:
+        kept = [entry for entry in scored if entry[0] in pinned]
+        rest = [entry for entry in scored if entry[0] not in pinned]
+        kept += survivors(rest, size - len(kept), leanness=leanness, distance=distance)
+        return sorted(kept, key=lambda entry: entry[1], reverse=True)
     ranked = sorted(scored, key=lambda entry: entry[1], reverse=True)
     reserved = [mapping for mapping in (leanness, distance) if mapping is not None]
     if len(ranked) <= size or size <= len(reserved):
@@ -123,6 +130,12 @@ class HallOfFame:
         self._hall.clear()
         if entrants and self._size > 0:
             self._hall.update(entrants)
+
+    def forget(self, shas: Collection[str]) -> None:
+        """Put variants forward no more."""
+        kept = [entrant for entrant in self._hall if entrant.sha not in shas]
+        self._hall.clear()
+        self._hall.update(kept)
 
     def best(self) -> list[tuple[str, Fitness]]:
         """The members, best first."""

@@ -1,12 +1,12 @@
 """RunStatus: where a run stands, read from the store alone. Knows nothing of terminals."""
 
 import dataclasses
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from evolution.credit import SourceCredit, source_credits
 from evolution.manuals import ManualStanding, manual_standing
 from evolution.spending import ModelSpending, model_spending
 from evolution.workspace import DRY_RUN
@@ -14,12 +14,14 @@ from population import (
     Assurance,
     Fitness,
     Lease,
+    Mark,
     Metric,
     Purpose,
     RunRecord,
     RunState,
     Scoring,
     Store,
+    SuggestionState,
     Trial,
     TrialStatus,
     Variant,
@@ -48,6 +50,7 @@ class Standing:
         trial_count: Trials behind it.
         scoring: How its scores were obtained: the weakest way of any.
         containment: What held their trainers: the weakest level of any.
+        mark: Of people: ``pinned``, ``banned``, or ``barred`` for what descends from a banned one.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Standing:
     trial_count: int
     scoring: Scoring
     containment: str
+    mark: Mark | None = None
 
     @property
     def assurance(self) -> Assurance:
@@ -96,7 +100,8 @@ class RunStatus:
         offspring_limit: At how many the search ends; None without such a limit.
         verdict_trials_done: Verdict trials that have ended.
         baseline: What is believed of the baseline; None before its first score.
-        champion: What is believed of the best variant; None while nothing is scored.
+        champion: What is believed of the best variant, banned lines aside; None while nothing is
+            scored.
         sigma: Seed noise of one trial, in the metric's unit; None until the engine knows it.
         running: Trials under way.
         device_hours: Hours that trials held a slot.
@@ -108,6 +113,10 @@ class RunStatus:
         metric: What scores are called, and how they are shown.
         verdict_assurance: How the verdict's scores were obtained, and what held their trainers.
         models: What language models cost; None in a run that asks none.
+        sources: What each source of edits brought; those without offspring are left out.
+        pinned: Names of the variants that people pinned.
+        banned: Names of those that they banned.
+        open_suggestions: Suggestions of people that are offered, or wait for it.
     """
 
     name: str
@@ -132,6 +141,10 @@ class RunStatus:
     metric: Metric = dataclasses.field(default_factory=Metric)
     verdict_assurance: Assurance | None = None
     models: ModelSpending | None = None
+    sources: Sequence[SourceCredit] = ()
+    pinned: Sequence[str] = ()
+    banned: Sequence[str] = ()
+    open_suggestions: int = 0
 
     def as_dict(self) -> dict[str, object]:
         """The same as plain JSON values; ``fitness`` as it is kept, ``value`` as the metric's."""
@@ -168,6 +181,7 @@ def run_status(
     done = sum(t.status in _SCORED for t in screens)
     elapsed = _elapsed(store, trials, now if is_live else None)
     sigma, verdicts = store.fact("sigma"), store.verdicts()
+    champion, marked = store.champion(), store.marked()
     return RunStatus(
         name=record.name,
         state=record.state,
@@ -179,7 +193,7 @@ def run_status(
         offspring_limit=_trial_limit(record),
         verdict_trials_done=sum(t.purpose is Purpose.VERDICT and t.status.is_final for t in trials),
         baseline=next((s for s in standings if s.sha == record.baseline), None),
-        champion=standings[0] if standings else None,
+        champion=next((s for s in standings if s.sha == champion), None),
         sigma=float(sigma) if isinstance(sigma, int | float) else None,
         running=tuple(
             _running(lease, variants[lease.trial.variant], progress or {}, now)
@@ -194,6 +208,10 @@ def run_status(
         metric=store.metric(),
         verdict_assurance=of_verdict(verdicts[-1].label, trials) if verdicts else None,
         models=model_spending(store, elapsed),
+        sources=source_credits(store, champion),
+        pinned=[variants[sha].name for sha, m in marked.items() if m.mark is Mark.PINNED],
+        banned=[variants[sha].name for sha, m in marked.items() if m.mark is Mark.BANNED],
+        open_suggestions=sum(s.state is SuggestionState.OPEN for s in store.suggestions()),
     )
 
 
@@ -202,7 +220,7 @@ def rank(store: Store, trials: Sequence[Trial] | None = None) -> list[Standing]:
     variants = {v.sha: v for v in store.variants()}
     trials = store.trials() if trials is None else trials
     assurances = by_variant(trials)
-    fitnesses, root = store.fitnesses(), store.run().baseline or ""
+    fitnesses, root, marks = store.fitnesses(), store.run().baseline or "", store.marks()
     ordered = sorted(fitnesses, key=lambda sha: fitnesses[sha], reverse=True)
     return [
         _standing(
@@ -211,6 +229,7 @@ def rank(store: Store, trials: Sequence[Trial] | None = None) -> list[Standing]:
             fitnesses.get(root),
             assurances.get(sha, _NONE),
             is_baseline=sha == root,
+            mark=marks.get(sha),
         )
         for sha in ordered
         if fitnesses[sha].is_scored and sha in variants
@@ -224,13 +243,11 @@ def _standing(
     assurance: Assurance,
     *,
     is_baseline: bool,
+    mark: Mark | None = None,
 ) -> Standing:
     assert fitness.mean is not None
-    gain = gain_sd = None
-    if is_baseline:
-        gain = gain_sd = 0.0
-    elif baseline is not None and baseline.mean is not None:
-        gain, gain_sd = baseline.mean - fitness.mean, math.hypot(baseline.sd, fitness.sd)
+    against = fitness.gain_over(baseline) if baseline is not None else None
+    gain, gain_sd = (0.0, 0.0) if is_baseline else against or (None, None)
     return Standing(
         name=variant.name,
         sha=variant.sha,
@@ -243,6 +260,7 @@ def _standing(
         trial_count=fitness.trial_count,
         scoring=assurance.scoring,
         containment=assurance.containment,
+        mark=mark,
     )
 
 
@@ -284,7 +302,7 @@ def _seconds_left(
     """From the run's own pace so far; a deeper trial counts by its depth."""
     if record.state is RunState.FINISHED or has_verdict:
         return 0.0
-    ended = [t for t in trials if t.status.is_final]
+    ended = [t for t in trials if t.status.has_run]
     weight = sum(t.conditions.depth_scale for t in ended)
     screens = [t for t in ended if t.purpose is Purpose.SCREEN]
     done = sum(t.status in _SCORED for t in screens)

@@ -14,6 +14,7 @@ from population import (
     Variant,
     Verdict,
     VerdictReading,
+    suggestion_label,
 )
 from population.lesson import LessonChanges
 
@@ -50,6 +51,7 @@ class Story:
 
     def born(self, variant: Variant) -> None:
         """A variant was made."""
+        took_up = suggestion_label(variant.suggestion) if variant.suggestion else None
         self.tell(
             "variant",
             variant=variant.name,
@@ -57,6 +59,7 @@ class Story:
             operator=variant.operator,
             hypothesis=variant.hypothesis,
             parents=list(variant.parents),
+            suggestion=took_up,
         )
 
     def started(self, trial: Trial, variant: Variant) -> None:

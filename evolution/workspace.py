@@ -18,6 +18,7 @@ import psutil
 from evolution.config import EvolutionConfig
 from evolution.earlier_lessons import LESSONS_FILE, page_lessons
 from evolution.events import EventLog
+from evolution.ideas import first_ideas
 from evolution.manuals import (
     HASH_DIGITS,
     TRAILER,
@@ -130,6 +131,7 @@ def create_run(
         population.GitMissingError: There is no git.
         evolution.ruler.RulerError: The data cannot be prepared.
         evolution.script_task.TaskError: A script or its data cannot be read.
+        evolution.ideas.IdeaError: The settings name a folder of ideas that is not there.
     """
     git_executable()
     is_script = config.task.is_script
@@ -138,6 +140,7 @@ def create_run(
     stem = config.task.title if is_script else load_profile(config.run.profile).name
     name = _usable_name(runs, name, stem)
     _check_disk(runs)
+    ideas = first_ideas(project, config.agents.ideas, report)
     start = begin_script if is_script else _begin_language_model
     beginning = start(config, project, report)
     if lessons is None:
@@ -147,6 +150,10 @@ def create_run(
     draft = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=runs))
     try:
         paths = RunPaths(draft)
+        if ideas:
+            paths.ideas.mkdir()
+        for file, text in ideas.items():
+            (paths.ideas / file).write_text(text, encoding="utf-8")
         for target, content in beginning.files(paths).items():
             target.write_bytes(content)
         paths.settings.write_text(config.as_toml(), encoding="utf-8")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from population.contract import Contract
     from population.critique import Critique, Judgement, Suspect, VerdictReading
     from population.errors import EvolveError
-    from population.fitness import Fitness
+    from population.fitness import Fitness, gain_over_parent
     from population.genome import (
         MAIN,
         Genome,
@@ -36,6 +36,15 @@ if TYPE_CHECKING:
     from population.metric import Direction, Metric
     from population.patches import Patch, Series, export_patches
     from population.paths import RunNameError, RunPaths, check_run_name
+    from population.people import (
+        Mark,
+        Marked,
+        Suggestion,
+        SuggestionState,
+        suggestion_label,
+        suggestion_number,
+        suggestion_text,
+    )
     from population.plumbing import BranchesError, GitMissingError
     from population.records import (
         Call,
@@ -88,7 +97,7 @@ _HOMES = {
     "contract": "Contract",
     "critique": "Critique Judgement Suspect VerdictReading",
     "errors": "EvolveError",
-    "fitness": "Fitness",
+    "fitness": "Fitness gain_over_parent",
     "genome": (
         "MAIN Genome GenomeError KnobValue Problem canonical_hash contract_problems knobs "
         "literal_value rewritten set_knobs"
@@ -101,6 +110,9 @@ _HOMES = {
     "metric": "Direction Metric",
     "patches": "Patch Series export_patches",
     "paths": "RunNameError RunPaths check_run_name",
+    "people": (
+        "Mark Marked Suggestion SuggestionState suggestion_label suggestion_number suggestion_text"
+    ),
     "plumbing": "BranchesError GitMissingError",
     "records": (
         "Call CallResult CallState Commission CommissionState Decision Json LateResult Lease "
@@ -160,6 +172,8 @@ __all__ = [
     "Manual",
     "ManualError",
     "ManualLimits",
+    "Mark",
+    "Marked",
     "Merged",
     "Metric",
     "NamedBudget",
@@ -183,6 +197,8 @@ __all__ = [
     "Spending",
     "Store",
     "StoreError",
+    "Suggestion",
+    "SuggestionState",
     "Summary",
     "Suspect",
     "Trial",
@@ -200,6 +216,7 @@ __all__ = [
     "frozen_knobs",
     "frozen_lines",
     "frozen_mistake",
+    "gain_over_parent",
     "generation_of",
     "knobs",
     "literal_value",
@@ -210,6 +227,9 @@ __all__ = [
     "rewritten",
     "rule_problems",
     "set_knobs",
+    "suggestion_label",
+    "suggestion_number",
+    "suggestion_text",
 ]
 
 

@@ -90,6 +90,11 @@ class RunPaths:
         return self.root / "lessons.md"
 
     @property
+    def ideas(self) -> Path:
+        """Folder of people's ideas, one a file; anyone may drop one while the run is live."""
+        return self.root / "ideas"
+
+    @property
     def lock(self) -> Path:
         """Held by the one engine of the run."""
         return self.root / "run.lock"

@@ -89,7 +89,7 @@ class Request:
 
     Attributes:
         id: Order of arrival, from 1.
-        kind: ``seed``, ``pause``, …
+        kind: ``seed``, ``suggest``, ``pin``, …
         payload: What it needs, as JSON.
         created_at: Seconds since the epoch; None if unsaid.
     """
@@ -133,6 +133,7 @@ class Commission:
         state: What came of it.
         variant: Commit of the variant that was made; None if none was.
         reason: Why nothing was made; empty if something was.
+        suggestions: Numbers of the people's suggestions that it was offered.
     """
 
     id: int
@@ -144,6 +145,7 @@ class Commission:
     state: CommissionState = CommissionState.OPEN
     variant: str | None = None
     reason: str = ""
+    suggestions: tuple[int, ...] = ()
 
 
 class CallState(StrEnum):

@@ -15,7 +15,7 @@ from typing import TypeVar
 from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from sqlalchemy.orm import Session, undefer
 
-from population import learning, ledger
+from population import learning, ledger, people_rows
 from population.critique import Critique, VerdictReading
 from population.database import (
     Database,
@@ -31,6 +31,7 @@ from population.encoding import outcome_to_json, rungs_to_json
 from population.fitness import Fitness
 from population.lesson import Lesson, LessonChanges, LessonState
 from population.metric import Metric
+from population.people import Mark, Marked, Suggestion, barred_by, marks_of, suggestion_label
 from population.records import (
     Call,
     CallResult,
@@ -59,6 +60,7 @@ from population.tables import (
     RequestRow,
     RunRow,
     SnapshotRow,
+    SuggestionRow,
     TrialRow,
     VariantRow,
     VerdictRow,
@@ -81,7 +83,7 @@ __all__ = ["DiskFullError", "LockedError", "SchemaError", "Store", "StoreError"]
 _SHORTEST_PREFIX = 6
 _METRIC = "metric"
 
-Row = TypeVar("Row", TrialRow, RequestRow, CallRow, CommissionRow)
+Row = TypeVar("Row", TrialRow, RequestRow, CallRow, CommissionRow, SuggestionRow)
 
 
 class Store:
@@ -317,7 +319,8 @@ class Store:
                 for snapshot in outcome.snapshots:
                     session.merge(SnapshotRow.of(trial_id, attempt, snapshot))
                 return True
-            if attempt < row.attempt or row.status == TrialStatus.QUEUED:
+            waits = row.status in (TrialStatus.QUEUED, TrialStatus.WITHDRAWN)
+            if attempt < row.attempt or waits:
                 _keep_late(session, LateResult(trial_id, attempt, at, outcome))
             return False
 
@@ -333,6 +336,17 @@ class Store:
             row.status = TrialStatus.QUEUED.value
             row.requeue_reason = reason
             row.slot = row.supervisor_pid = row.lease_until = None
+
+    def withdraw_trial(self, trial_id: int) -> None:
+        """Take a trial off the queue: it will never run.
+
+        Raises:
+            StoreError: The trial is not queued.
+        """
+        with self._database.writing() as session:
+            row = _numbered(session, TrialRow, trial_id)
+            _expect(row, TrialStatus.QUEUED, "withdrawn")
+            row.status = TrialStatus.WITHDRAWN.value
 
     def trial(self, trial_id: int) -> Trial:
         """The trial with this number, its curve included."""
@@ -410,6 +424,15 @@ class Store:
         best_first = select(FitnessRow).order_by(FitnessRow.mean.is_(None), FitnessRow.mean)
         with self._database.reading() as session:
             return {row.variant: row.value() for row in session.scalars(best_first)}
+
+    def champion(self) -> str | None:
+        """Commit of the scored variant of the best fitness; None while nothing is scored.
+
+        One that a person banned is never put forward, nor what descends from it.
+        """
+        fitnesses, barred = self.fitnesses(), self.barred()
+        scored = [sha for sha, f in fitnesses.items() if f.is_scored and sha not in barred]
+        return max(scored, key=lambda sha: fitnesses[sha], default=None)
 
     def add_calibration(self, calibration: Calibration) -> None:
         """Keep one more measurement."""
@@ -503,6 +526,64 @@ class Store:
             if not row.is_settled:
                 row.is_settled, row.outcome = True, outcome
 
+    # What people ask of it
+
+    def add_suggestion(
+        self, text: str, author: str, *, at: float, request: int | None = None
+    ) -> int:
+        """Keep a suggestion; returns its number. That of one request is kept once."""
+        with self._database.writing() as session:
+            return people_rows.add(session, text, author, at=at, request=request)
+
+    def set_idea(self, file: str, text: str | None, *, at: float) -> tuple[int | None, int | None]:
+        """Let a file of ideas say ``text``, or be gone; what it said before is withdrawn.
+
+        The same text again changes nothing, not even after a person withdrew it.
+
+        Returns:
+            Numbers of the new suggestion and of the withdrawn one; None where there is none.
+        """
+        with self._database.writing() as session:
+            return people_rows.set_file(session, file, text, at=at)
+
+    def idea_files(self) -> list[str]:
+        """The files whose present text is a suggestion, oldest first."""
+        with self._database.reading() as session:
+            return people_rows.files(session)
+
+    def withdraw_suggestion(self, number: int) -> None:
+        """Offer a suggestion no more; what took it up keeps its name.
+
+        Raises:
+            StoreError: There is no such suggestion.
+        """
+        with self._database.writing() as session:
+            _numbered(session, SuggestionRow, number).is_withdrawn = True
+
+    def suggestions(self) -> list[Suggestion]:
+        """Suggestions of people, oldest first, each with what came of it."""
+        with self._database.reading() as session:
+            return people_rows.suggestions(session)
+
+    def set_mark(self, variant: str, mark: Marked | None) -> None:
+        """Give a variant a mark in place of the one it had, or none."""
+        with self._database.writing() as session:
+            people_rows.set_mark(session, variant, mark)
+
+    def marked(self) -> dict[str, Marked]:
+        """The marks that people set, by commit."""
+        with self._database.reading() as session:
+            return people_rows.marked(session)
+
+    def marks(self) -> dict[str, Mark]:
+        """How each variant stands with people, descent included; without a mark it is left out."""
+        marked = self.marked()
+        return marks_of(marked, self.variants()) if marked else {}
+
+    def barred(self) -> frozenset[str]:
+        """Commits of the banned variants, and of what descends from them."""
+        return barred_by(self.marks())
+
     # Language models: what they are asked for, and what it costs
 
     def open_commission(
@@ -513,10 +594,12 @@ class Store:
         rng_seed: int,
         at: float,
         intent: str = "",
+        suggestions: Sequence[int] = (),
     ) -> Commission:
         """Keep work that is given to an operator, before it asks its model."""
         commission = Commission(0, operator, tuple(parents), intent, rng_seed, at)
-        columns = columns_from(commission) | {"parents": list(parents)}
+        columns = columns_from(commission)
+        columns |= {"parents": list(parents), "suggestions": list(suggestions)}
         del columns["id"]
         with self._database.writing() as session:
             row = CommissionRow(**columns)
@@ -531,14 +614,22 @@ class Store:
         *,
         variant: str | None = None,
         reason: str = "",
+        was_read: bool = True,
     ) -> None:
         """Note what came of an open commission; its calls and critique led to ``variant``, too.
+
+        Args:
+            commission: Its number.
+            state: What came of it.
+            variant: Commit of what was made.
+            reason: Why nothing was made.
+            was_read: False if no model answered: its suggestions then were offered to nobody.
 
         Raises:
             StoreError: It is not open, or ``state`` is ``open``.
         """
         with self._database.writing() as session:
-            _close(session, commission, state, variant=variant, reason=reason)
+            _close(session, commission, state, variant=variant, reason=reason, was_read=was_read)
 
     def commissions(self, state: CommissionState | None = None) -> list[Commission]:
         """Commissions, oldest first."""
@@ -746,6 +837,7 @@ def _close(
     *,
     variant: str | None = None,
     reason: str = "",
+    was_read: bool = True,
 ) -> None:
     row = _numbered(session, CommissionRow, commission)
     if row.state != CommissionState.OPEN or state is CommissionState.OPEN:
@@ -754,6 +846,7 @@ def _close(
             "an open one is closed. Another engine may work on this run: stop one of them."
         )
     row.state, row.variant, row.reason = state.value, variant, reason
+    row.suggestions = row.suggestions if was_read else []
     if variant is not None:
         of_it = CritiqueRow.commission == commission
         session.execute(update(CritiqueRow).where(of_it).values(variant=variant))
@@ -763,6 +856,8 @@ def _close(
 
 def _numbered(session: Session, kind: type[Row], number: int) -> Row:
     row = session.get(kind, number)
+    if row is None and kind is SuggestionRow:
+        raise _no_suggestion(session, number)
     if row is None:
         last = session.scalar(select(func.count()).select_from(kind)) or 0
         what = kind.__tablename__.removesuffix("s")
@@ -771,6 +866,15 @@ def _numbered(session: Session, kind: type[Row], number: int) -> Row:
             f"or changed. Take a number from 1 to {last}."
         )
     return row
+
+
+def _no_suggestion(session: Session, number: int) -> StoreError:
+    last = session.scalar(select(func.count()).select_from(SuggestionRow)) or 0
+    known = f"it has S1 to S{last}" if last else "it has none yet"
+    return StoreError(
+        f"There is no suggestion {suggestion_label(number)} in this run; {known}. Name one of "
+        "those that `evolve suggestions` lists."
+    )
 
 
 def _variant_row(session: Session, sha: str) -> VariantRow | None:
@@ -800,7 +904,7 @@ def _expect(row: TrialRow, needed: TrialStatus, verb: str) -> None:
 
 
 def _check_final(trial_id: int, outcome: Outcome) -> None:
-    if not outcome.status.is_final:
+    if not outcome.status.has_run:
         raise StoreError(
             f"The outcome of trial {trial_id} says {outcome.status}, but a trial ends complete, "
             "crashed, timed_out, rejected or stopped_early. Hand in a final outcome."

@@ -33,6 +33,7 @@ from population.encoding import (
 )
 from population.fitness import Fitness
 from population.lesson import Claim, Lesson, LessonState
+from population.people import Mark, Marked, Suggestion
 from population.records import (
     Call,
     CallState,
@@ -135,6 +136,8 @@ class VariantRow(Table):
     genome_hash: Mapped[str] = mapped_column(index=True)
     created_at: Mapped[float]
     expected_gain: Mapped[float | None]
+    # No foreign key: SQLite would have to make the table anew, which others point at.
+    suggestion: Mapped[int | None]
 
     @classmethod
     def of(cls, variant: Variant) -> "VariantRow":
@@ -276,7 +279,7 @@ class TrialRow(Table):
             queued_at=self.queued_at,
             started_at=self.started_at,
             finished_at=self.finished_at,
-            outcome=self._outcome(with_curve) if TrialStatus(self.status).is_final else None,
+            outcome=self._outcome(with_curve) if TrialStatus(self.status).has_run else None,
         )
 
     def _outcome(self, with_curve: bool) -> Outcome:
@@ -456,6 +459,41 @@ class CritiqueRow(Table):
         return value_of(self, VerdictReading, champion=self.variant, suspects=suspects)
 
 
+class SuggestionRow(Table):
+    """An idea of a person. ``file`` is set while that file says ``text``."""
+
+    __tablename__ = "suggestions"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    text: Mapped[str]
+    author: Mapped[str]
+    at: Mapped[float]
+    is_withdrawn: Mapped[bool]
+    request: Mapped[int | None] = mapped_column(ForeignKey("requests.id"), unique=True)
+    file: Mapped[str | None] = mapped_column(unique=True)
+
+    def value(self, offers: int, under_way: int, variants: tuple[str, ...]) -> Suggestion:
+        """What the row stands for, with what came of it."""
+        return value_of(
+            self, Suggestion, offer_count=offers, under_way=under_way, variants=variants
+        )
+
+
+class MarkRow(Table):
+    """A person's mark on a variant, which has one at most."""
+
+    __tablename__ = "marks"
+
+    variant: Mapped[str] = mapped_column(ForeignKey("variants.sha"), primary_key=True)
+    mark: Mapped[str]
+    at: Mapped[float]
+    note: Mapped[str]
+
+    def value(self) -> Marked:
+        """What the row stands for."""
+        return value_of(self, Marked, mark=Mark(self.mark))
+
+
 class TextRow(Table):
     """A text that several calls share, stored once under the hash of what it says."""
 
@@ -479,11 +517,17 @@ class CommissionRow(Table):
     state: Mapped[str] = mapped_column(index=True)
     variant: Mapped[str | None] = mapped_column(ForeignKey("variants.sha"), index=True)
     reason: Mapped[str]
+    suggestions: Mapped[Any] = mapped_column(JSON, server_default="[]")
 
     def value(self) -> Commission:
         """What the row stands for."""
-        state = CommissionState(self.state)
-        return value_of(self, Commission, parents=tuple(self.parents), state=state)
+        return value_of(
+            self,
+            Commission,
+            parents=tuple(self.parents),
+            state=CommissionState(self.state),
+            suggestions=tuple(self.suggestions),
+        )
 
 
 class CallRow(Table):

@@ -15,11 +15,17 @@ class TrialStatus(StrEnum):
     TIMED_OUT = "timed_out"
     REJECTED = "rejected"
     STOPPED_EARLY = "stopped_early"
+    WITHDRAWN = "withdrawn"  # from the queue: it never ran, and has neither outcome nor end
 
     @property
     def is_final(self) -> bool:
         """True once nothing more can happen to the trial."""
         return self not in (TrialStatus.QUEUED, TrialStatus.RUNNING)
+
+    @property
+    def has_run(self) -> bool:
+        """True once it has run to one of its ends, and has an outcome."""
+        return self.is_final and self is not TrialStatus.WITHDRAWN
 
 
 class Purpose(StrEnum):
@@ -199,7 +205,7 @@ class Trial:
         queued_at: Seconds since the epoch; so are the next two, None while they lie ahead.
         started_at: Start of the present attempt.
         finished_at: End of the last attempt.
-        outcome: What it came to; None until it is final.
+        outcome: What it came to; None until it is final, and for one that was withdrawn.
     """
 
     id: int

@@ -29,6 +29,7 @@ class Variant:
             that differ only in comments, layout and names of locals.
         created_at: Seconds since the epoch.
         expected_gain: What its author hoped for, in bpb (positive is better); None if unsaid.
+        suggestion: Number of the person's suggestion that it took up; None if it took up none.
     """
 
     sha: str
@@ -41,3 +42,4 @@ class Variant:
     genome_hash: str
     created_at: float
     expected_gain: float | None = None
+    suggestion: int | None = None

@@ -7,12 +7,14 @@ from evolution.cli.exporting import export
 from evolution.cli.lessons import lessons
 from evolution.cli.lineage import lineage
 from evolution.cli.manuals import manual
+from evolution.cli.marking import ban, pin
 from evolution.cli.reading import leaderboard, status
 from evolution.cli.reporting import report
 from evolution.cli.search import resume, run
 from evolution.cli.seeding import seed
 from evolution.cli.spending import spend
 from evolution.cli.starting import init
+from evolution.cli.suggesting import suggest, suggestions
 from evolution.cli.variants import diff, show
 
 app = typer.Typer(
@@ -39,10 +41,14 @@ app.command(rich_help_panel=_READ)(diff)
 app.command(rich_help_panel=_READ)(lineage)
 app.command(rich_help_panel=_READ)(lessons)
 app.command(rich_help_panel=_READ)(spend)
+app.command(rich_help_panel=_READ)(suggestions)
 app.command(rich_help_panel=_READ)(report)
 app.command(rich_help_panel=_READ)(export)
 app.command(rich_help_panel=_READ)(manual)
 app.command(rich_help_panel=_STEER)(seed)
+app.command(rich_help_panel=_STEER)(suggest)
+app.command(rich_help_panel=_STEER)(pin)
+app.command(rich_help_panel=_STEER)(ban)
 
 
 def _print_version(wanted: bool) -> None:

@@ -47,7 +47,7 @@ def export(
     runs: RunsOption = RUNS,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a run as tables of variants, trials, curves and verdicts; or its champion as patches.
+    """Write a run as tables, variants and trials first; or its champion as patches.
 
     The patches lead from the baseline to the champion, one for each edit that was kept; `git am`
     applies them. A champion that has the baseline's files gives none, which is no error.
@@ -131,15 +131,13 @@ def _export_patches(paths: "RunPaths", target: Path, variant: str | None, *, as_
 
 def _champion(store: "Store") -> "tuple[Variant | None, str]":
     """Whom the patches are of, and why: what was confirmed goes before what is believed."""
-    from evolution.status import rank
-
     confirmed = [v for v in store.verdicts() if v.is_confirmed and v.champion is not None]
     if confirmed:
         return store.variant(confirmed[-1].champion or ""), f"confirmed by {confirmed[-1].label}"
-    standings = rank(store)
-    if not standings:
+    best = store.champion()
+    if best is None:
         return None, "no trial has given a score yet"
-    return store.variant(standings[0].sha), "best believed, not confirmed"
+    return store.variant(best), "best believed, not confirmed"
 
 
 def _print_patches(console: "Console", paths: "RunPaths", facts: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """``evolve lineage``: the family tree as text."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from evolution.cli.origins import CarriedEdit
-    from population import Assurance, Fitness, Metric, Variant
+    from population import Assurance, Fitness, Mark, Metric, Suggestion, Variant
 
 #: What is said of an edit when one variant is asked for.
 _OF_AN_EDIT = ("through", "gain", "gain_sd")
@@ -44,19 +44,20 @@ def lineage(
       evolve lineage
       evolve lineage g003-011
     """
-    from evolution.cli.origins import carried_edits, print_edits
+    from evolution.cli.origins import carried_edits, credit_of, print_edits
     from population import Lineage
     from population.assurance import by_variant, weakest
 
     asked, edits = None, []
     with open_store(find_run(runs, run)) as store:
         variants, fitnesses, metric = store.variants(), store.fitnesses(), store.metric()
-        assurances = by_variant(store.trials())
+        assurances, best, marks = by_variant(store.trials()), store.champion(), store.marks()
+        suggestions = {one.id: one for one in store.suggestions()}
         if variant is not None:
             asked = store.variant(variant)
             family = Lineage(variants).ancestors(asked.sha) | {asked.sha}
             variants = [v for v in variants if v.sha in family]
-            edits = carried_edits(store, asked)
+            edits = carried_edits(store, asked, suggestions)
     children: dict[str, list[str]] = {v.sha: [] for v in variants}
     for child in variants:
         for parent in child.parents:
@@ -65,15 +66,31 @@ def lineage(
     facts = [
         _facts(v, children[v.sha], fitnesses.get(v.sha), carried.get(v.sha), metric)
         | _assured(assurances.get(v.sha))
+        | {"mark": marks.get(v.sha), "credit": credit_of(v, suggestions)}
         for v in variants
     ]
 
     def show(console: "Console") -> None:
-        _print_tree(console, variants, fitnesses, assurances, metric)
+        people = _People(best, marks, suggestions)
+        _print_tree(console, variants, fitnesses, assurances, metric, people)
         if asked is not None and edits:
             print_edits(console, asked, edits, metric, weakest(assurances.values()))
 
     answer(facts, as_json, show)
+
+
+class _People(NamedTuple):
+    """What the tree shows of people's word.
+
+    Attributes:
+        champion: Commit of the best variant that is not banned.
+        marks: By commit.
+        suggestions: By number.
+    """
+
+    champion: str | None
+    marks: "Mapping[str, Mark]"
+    suggestions: "Mapping[int, Suggestion]"
 
 
 def _facts(
@@ -113,14 +130,17 @@ def _print_tree(
     fitnesses: "Mapping[str, Fitness]",
     assurances: "Mapping[str, Assurance]",
     metric: "Metric",
+    people: _People,
 ) -> None:
     from rich.tree import Tree
 
     from analysis import champion_line, tree_parents
+    from evolution.cli.tables import name_text
     from evolution.cli.text import one_line
     from population.assurance import common
 
-    best = max(fitnesses, key=lambda sha: fitnesses[sha], default=None)
+    known = {v.sha for v in variants}
+    best = people.champion if people.champion in known else None
     line = set(champion_line(variants, best))
     names = {v.sha: v.name for v in variants}
     nodes: dict[str, Tree] = {}
@@ -130,7 +150,9 @@ def _print_tree(
         parent = hangs_on[variant.sha]
         fitness, how = fitnesses.get(variant.sha), assurances.get(variant.sha)
         worth = _worth(fitness, None if shared else how, metric)
-        label = _label(variant, worth, parent, names)
+        name = name_text(variant.name, people.marks.get(variant.sha))
+        credit = _credit_words(variant, people.suggestions)
+        label = _label(variant, name, worth, _others(variant, parent, names), credit)
         if variant.sha in line:
             label.stylize("bold", 0, len(variant.name))
         if variant.sha == best:
@@ -142,27 +164,35 @@ def _print_tree(
             nodes[variant.sha] = nodes[parent].add(label)
     for root in roots:
         console.print(root)
-    name = one_line(metric.name, 64)
+    metric_name = one_line(metric.name, 64)
     words = str(shared) if shared else "how it was scored, and what held its trainer"
-    console.print(f"{name} ± 95 %, {words}", style="dim", markup=False)
+    console.print(f"{metric_name} ± 95 %, {words}", style="dim", markup=False)
+
+
+def _others(variant: "Variant", parent: str | None, names: "Mapping[str, str]") -> list[str]:
+    """Names of the parents that it does not hang on."""
+    return [names[p] for p in variant.parents if p != parent and p in names]
+
+
+def _credit_words(variant: "Variant", suggestions: "Mapping[int, Suggestion]") -> str:
+    """Whose suggestion an edit took up: ``, S3 by a person``."""
+    suggestion = suggestions.get(variant.suggestion or 0)
+    return f", {suggestion.source}" if suggestion is not None else ""
 
 
 def _label(
-    variant: "Variant",
-    worth: "Text",
-    parent: str | None,
-    names: "Mapping[str, str]",
+    variant: "Variant", name: "Text", worth: "Text", others: Sequence[str], credit: str
 ) -> "Text":
     from rich.text import Text
 
     from evolution.cli.text import clean, one_line
 
-    others = [names[p] for p in variant.parents if p != parent and p in names]
-    label = Text(clean(variant.name), no_wrap=True, overflow="ellipsis")
+    label = Text(no_wrap=True, overflow="ellipsis").append_text(name)
     if others:
         label.append(f" + {clean(', '.join(others))}", style="magenta")
     label.append("  ").append_text(worth)
-    label.append(f"  {one_line(variant.operator, 20)}: {one_line(variant.hypothesis)}")
+    made_by = f"{one_line(variant.operator, 20)}{one_line(credit, 60)}"
+    label.append(f"  {made_by}: {one_line(variant.hypothesis)}")
     return label
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from population import Assurance, Metric, Store, Variant
+    from population import Assurance, Metric, Store, Suggestion, Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,7 @@ class CarriedEdit:
         through: Names of the asked variant's parents that carry it; empty for its own edit.
         gain: What it does in its lineage's company, positive is better; None before any reading.
         gain_sd: Standard deviation of that.
+        credit: The person behind it: ``S3 by a person``, ``by a person`` of a seed; else empty.
     """
 
     sha: str
@@ -30,9 +31,22 @@ class CarriedEdit:
     through: tuple[str, ...]
     gain: float | None
     gain_sd: float | None
+    credit: str = ""
 
 
-def carried_edits(store: "Store", variant: "Variant") -> list[CarriedEdit]:
+def credit_of(variant: "Variant", suggestions: "Mapping[int, Suggestion]") -> str:
+    """The person behind an edit, in words; empty where an operator had the idea itself."""
+    from population import Origin
+
+    suggestion = suggestions.get(variant.suggestion or 0)
+    if suggestion is not None:
+        return suggestion.source
+    return "by a person" if variant.origin is Origin.SEED else ""
+
+
+def carried_edits(
+    store: "Store", variant: "Variant", suggestions: "Mapping[int, Suggestion]"
+) -> list[CarriedEdit]:
     """Every edit that ``variant`` carries, oldest first, its own last."""
     from evolution.belief import believe
     from population import Lineage
@@ -58,6 +72,7 @@ def carried_edits(store: "Store", variant: "Variant") -> list[CarriedEdit]:
                 ),
                 gain=None if effect is None else -effect.mean,
                 gain_sd=None if effect is None else effect.sd,
+                credit=credit_of(edit, suggestions),
             )
         )
     return edits
@@ -89,7 +104,7 @@ def print_edits(
         table.add_row(
             Text(clean(edit.name)),
             Text(clean(" and ".join(edit.through)) or "itself"),
-            Text(one_line(edit.operator, 20)),
+            Text(_made_by(edit)),
             gain_words(edit.gain or 0.0, edit.gain_sd or 0.0, metric) if known else "—",
             Text(_idea(edit)),
         )
@@ -100,6 +115,14 @@ def print_edits(
         style="dim",
         markup=False,
     )
+
+
+def _made_by(edit: CarriedEdit) -> str:
+    """The operator, and the person behind it: ``mutator, S3 by a person``, ``seed by a person``."""
+    from evolution.cli.text import one_line
+
+    between = " " if edit.credit.startswith("by ") else ", "
+    return one_line(f"{edit.operator}{between}{edit.credit}" if edit.credit else edit.operator, 60)
 
 
 def _idea(edit: CarriedEdit) -> str:

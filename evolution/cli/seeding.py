@@ -1,21 +1,12 @@
 """``evolve seed``: hands a variant of one's own to a run."""
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evolution.cli.options import (
-    RUNS,
-    JsonOption,
-    RunOption,
-    RunsOption,
-    answer,
-    find_run,
-    is_live,
-    say,
-)
+from evolution.cli.asking import ask, check_open, tell, when
+from evolution.cli.options import RUNS, JsonOption, RunOption, RunsOption, find_run, say
 
 if TYPE_CHECKING:
     from population import Genome, KnobValue, Store, Variant
@@ -53,9 +44,10 @@ def seed(
     found_idea, text = read_idea(written)
     line = _one_idea(found_idea if idea is None else idea, file)
     with Store.open(paths.database) as store, Branches.open(paths.repository) as branches:
-        _check_open(store, paths.root.name)
+        check_open(store, "nothing would train the seed")
         baseline = store.run().baseline or ""
         elder = store.variant(parent or baseline)
+        _check_breeds(store, elder)
         before = branches.genome(elder.sha)
         start = branches.genome(baseline)
         check_genome(
@@ -69,12 +61,9 @@ def seed(
         genome = before.with_main(text)
         _check_new(store, genome, file)
         payload = {"text": text, "idea": line, "parent": elder.sha}
-        number = store.add_request("seed", payload, at=time.time())
-    live = is_live(paths)
-    facts = {"run": paths.root.name, "request": number, "parent": elder.name, "is_live": live}
-    when = "now" if live else f"when it goes on: `evolve resume {paths.root.name}`"
-    words = f"{file} is handed to the run {paths.root.name}, which takes it in {when}."
-    answer(facts, as_json, lambda console: console.print(words, markup=False, soft_wrap=True))
+        facts = ask(store, paths, "seed", payload)
+    words = f"{file} is handed to the run {facts['run']}, which takes it in {when(facts)}."
+    tell(words, {**facts, "parent": elder.name}, as_json=as_json)
     say(_differences(elder, before, genome))
 
 
@@ -92,14 +81,14 @@ def _one_idea(idea: str, file: Path) -> str:
     return line
 
 
-def _check_open(store: "Store", run: str) -> None:
+def _check_breeds(store: "Store", elder: "Variant") -> None:
     from evolution.seeds import SeedError
-    from population import RunState
 
-    if store.run().state is RunState.FINISHED:
+    if elder.sha in store.barred():
         raise SeedError(
-            f"The run {run!r} is finished: nothing would train the seed. A run that is live or "
-            "paused is needed. Name it with --run, or begin a new one: `evolve run`."
+            f"{elder.name} is banned, or descends from a variant that is: nothing breeds from it. "
+            "A parent that breeds is needed. Leave --parent out for the baseline, or take the ban "
+            "back: `evolve ban VARIANT --undo`."
         )
 
 

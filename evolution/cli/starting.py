@@ -53,7 +53,7 @@ def init(  # noqa: PLR0917 - typer passes them by name
     lessons: LessonsOption = None,
     runs: RunsOption = RUNS,
 ) -> None:
-    """Write evolve.toml, program.md, prepare.py, train.py and its seeds, to be changed at will.
+    """Write evolve.toml, program.md, prepare.py, train.py, its seeds and a folder for ideas.
 
     With --from, write evolve.toml and program.md for a script of your own, which is neither run
     nor changed: its files, its metric and the rest are guessed from its text.
@@ -73,7 +73,8 @@ def init(  # noqa: PLR0917 - typer passes them by name
                 "--script, --metric and --direction say what a script of your own does, but there "
                 "is no --from. The folder of that script is needed. Add --from FOLDER."
             )
-        _write(folder, _with_agents(_files(profile), agents, limit_usd) | learnt)
+        files = {**_files(profile), **_ideas()}
+        _write(folder, _with_agents(files, agents, limit_usd) | learnt)
     else:
         wishes = Wishes(script, metric, direction, time_limit)
         _begin_from(source, folder, wishes, agents, limit_usd, learnt)
@@ -107,7 +108,8 @@ def _begin_from(
     from evolution.onboarding import draft
 
     written = draft(source, folder, wishes)
-    _write(folder, {**_with_agents(written.files, agents, limit_usd), **learnt})
+    files = {**written.files, **_ideas()}
+    _write(folder, {**_with_agents(files, agents, limit_usd), **learnt})
     for line in written.assumed:
         say(f"  {line}")
     say(f"check this in {folder / 'evolve.toml'}; nothing was run, {source} is as it was")
@@ -133,6 +135,7 @@ def _with_agents(
 
 def _write(folder: Path, files: Mapping[str, str]) -> None:
     """Write all files or none; print their paths."""
+    from evolution.ideas import IDEAS
     from evolution.templates import SEEDS
 
     taken = [name for name in files if os.path.lexists(folder / name)]
@@ -150,14 +153,24 @@ def _write(folder: Path, files: Mapping[str, str]) -> None:
     except OSError as error:
         for path in written:
             path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # only if it is empty now
-            (folder / SEEDS).rmdir()
+        for name in (SEEDS, IDEAS):
+            with contextlib.suppress(OSError):  # only if it is empty now
+                (folder / name).rmdir()
         raise InitError(
             f"The files could not be written to {folder}: {error.strerror or error}. A folder that "
             "can be written is needed. Choose another: `evolve init FOLDER`."
         ) from None
     for path in written:
         typer.echo(path)
+
+
+def _ideas() -> dict[str, str]:
+    """The page that says what the folder of ideas is for."""
+    from evolution.ideas import IDEAS, README
+    from evolution.templates import template_path
+
+    name = f"{IDEAS}/{README}"
+    return {name: template_path(name).read_text(encoding="utf-8")}
 
 
 def _listed(files: Mapping[str, str]) -> str:

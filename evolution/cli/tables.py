@@ -20,9 +20,10 @@ from evolution.cli.text import (
     verdict_lines,
     with_unit,
 )
+from evolution.credit import Source, SourceCredit
 from evolution.manuals import HASH_DIGITS, ManualStanding
 from evolution.status import RunningTrial, RunStatus, Standing
-from population import Assurance, Metric, Purpose, RunState, TrialStatus
+from population import Assurance, Mark, Metric, Purpose, RunState, TrialStatus
 from population.assurance import common
 
 _STATUS_WORDS = {
@@ -33,6 +34,7 @@ _STATUS_WORDS = {
     TrialStatus.REJECTED: "rejected",
     TrialStatus.RUNNING: "running",
     TrialStatus.QUEUED: "queued",
+    TrialStatus.WITHDRAWN: "withdrawn",
 }
 _BAR_WIDTH = 20
 
@@ -45,6 +47,8 @@ def status_view(status: RunStatus, *, is_live: bool = True) -> RenderableType:
     for label, value in status_lines(status, is_live=is_live):
         lines.add_row(label, value)
     parts: list[RenderableType] = [lines]
+    if any(credit.source is not Source.BUILT_IN for credit in status.sources):
+        parts += [Text(), sources_table(status.sources, status.metric)]
     if status.running:
         parts += [Text(), running_table(status.running)]
     return Group(*parts)
@@ -68,6 +72,8 @@ def status_lines(status: RunStatus, *, is_live: bool = True) -> list[tuple[str, 
     lines += [("trials", _trials(status)), ("time", Text(time_words(status)))]
     if status.models is not None:
         lines.append(("models", Text("\n".join(spending_words(status.models)))))
+    if status.pinned or status.banned or status.open_suggestions:
+        lines.append(("people", _people(status)))
     if status.manual is not None:
         lines.append(("manual", _manual(status.manual)))
     if status.verdict is not None:
@@ -77,6 +83,53 @@ def status_lines(status: RunStatus, *, is_live: bool = True) -> list[tuple[str, 
         said = verdict_lines(status.verdict, name, status.metric, status.verdict_assurance)
         lines.append(("verdict", Text("\n".join(said))))
     return lines
+
+
+def _people(status: RunStatus) -> Text:
+    """What people have asked for that is in force."""
+    parts = [
+        f"{word} {clean(', '.join(names))}"
+        for word, names in (("pinned", status.pinned), ("banned", status.banned))
+        if names
+    ]
+    count = status.open_suggestions
+    if count:
+        parts.append(f"{count} suggestion{'' if count == 1 else 's'} open")
+    return Text("; ".join(parts))
+
+
+def sources_table(sources: Sequence[SourceCredit], metric: Metric) -> Table:
+    """One line a source of edits: how many it made, what the best gained, what the champion kept.
+
+    A variant of a suggestion counts there, whichever operator carried it out.
+    """
+    unit = one_line(gain_unit(metric)[1])
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
+    table.add_column("source", no_wrap=True)
+    table.add_column("offspring", justify="right", no_wrap=True)
+    table.add_column("scored", justify="right", no_wrap=True)
+    best = "best gain over a parent"
+    table.add_column(f"{best} ({unit})" if unit else best, justify="right", no_wrap=True)
+    table.add_column("in the champion", justify="right", no_wrap=True)
+    for credit in sources:
+        known = credit.best_gain is not None and credit.best_gain_sd is not None
+        gain = gain_words(credit.best_gain or 0.0, credit.best_gain_sd or 0.0, metric)
+        table.add_row(
+            credit.source.value,
+            str(credit.offspring),
+            str(credit.scored),
+            f"{clean(credit.best or '')} {gain}" if known else "—",
+            str(credit.kept),
+        )
+    return table
+
+
+def name_text(name: str, mark: Mark | None, style: str = "") -> Text:
+    """A variant's name, and how it stands with people."""
+    text = Text(clean(name), style=style)
+    return (
+        text.append(f" {mark}", style="yellow" if mark is Mark.PINNED else "red") if mark else text
+    )
 
 
 def _manual(manual: ManualStanding) -> Text:
@@ -162,7 +215,7 @@ def leaderboard_table(standings: Sequence[Standing], baseline: str | None, metri
         known = gain[0] is not None and gain[1] is not None and not is_baseline
         table.add_row(
             str(rank),
-            Text(clean(standing.name)),
+            name_text(standing.name, standing.mark),
             plus_minus(metric.shown(standing.fitness), INTERVAL * standing.fitness_sd),
             *([assurance_text(standing.assurance)] if shared is None else []),
             gain_words(gain[0] or 0.0, gain[1] or 0.0, metric) if known else "—",
@@ -191,7 +244,7 @@ def _champion(status: RunStatus) -> Text:
     if status.baseline is not None and best.sha == status.baseline.sha:
         return Text(f"the baseline, {_worth(best, status)}")
     return Text.assemble(
-        (clean(best.name), "bold green"),
+        name_text(best.name, best.mark, "bold green"),
         f", {_worth(best, status)}: {one_line(best.hypothesis)}",
     )
 

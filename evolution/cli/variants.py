@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from population import Fitness, Metric, Trial, Variant, VerdictReading
+    from population import Fitness, Metric, Store, Trial, Variant, VerdictReading
 
 _VARIANT_HELP = "Name of a variant (g012-007), or the start of its commit."
 
@@ -58,9 +58,11 @@ def show(
         fitness, metric = store.fitnesses().get(found.sha), store.metric()
         readings = store.readings(champion=found.sha)
         calls = store.calls(variant=found.sha, with_texts=True) if with_calls else []
+        people = _people(store, found)
     parents, how = [names.get(sha, sha) for sha in found.parents], of_trials(trials)
     facts = {
         **dataclasses.asdict(found),
+        **people,
         "parent_names": parents,
         "children": children,
         "fitness": dataclasses.asdict(fitness) if fitness is not None else None,
@@ -75,12 +77,25 @@ def show(
         facts["calls"] = calls_as_dicts(calls)
 
     def show_all(console: "Console") -> None:
-        _print_variant(console, found, parents, children, fitness, trials, metric)
+        _print_variant(console, found, parents, children, fitness, trials, metric, people)
         _print_readings(console, readings)
         if with_calls:
             print_calls(console, calls)
 
     answer(facts, as_json, show_all)
+
+
+def _people(store: "Store", variant: "Variant") -> dict[str, str | None]:
+    """What people have said of a variant: their mark, and the suggestion that it took up."""
+    suggestion = next((s for s in store.suggestions() if s.id == variant.suggestion), None)
+    marked, mark = store.marked().get(variant.sha), store.marks().get(variant.sha)
+    return {
+        "mark": mark,
+        "note": marked.note if marked is not None and marked.mark is mark else None,
+        "suggestion": suggestion.label if suggestion is not None else None,
+        "credit": suggestion.source if suggestion is not None else None,
+        "suggestion_text": suggestion.text if suggestion is not None else None,
+    }
 
 
 def diff(
@@ -142,6 +157,7 @@ def _print_variant(
     fitness: "Fitness | None",
     trials: "Sequence[Trial]",
     metric: "Metric",
+    people: Mapping[str, str | None],
 ) -> None:
     from rich.table import Table
     from rich.text import Text
@@ -166,6 +182,11 @@ def _print_variant(
         "children": ", ".join(children) or "none",
         metric.name: believed,
     }
+    if people["mark"] is not None:
+        note = f": {people['note']}" if people["note"] else ""
+        facts["people"] = f"{people['mark']}{note}"
+    if people["suggestion"] is not None:
+        facts["suggested"] = f"{people['credit']}: {people['suggestion_text']}"
     if variant.expected_gain is not None:
         factor, _ = gain_unit(metric)
         hope = f"{variant.expected_gain * factor:+.3g}"

@@ -8,17 +8,19 @@ import pytest
 
 from analysis import (
     CURVE_COLUMNS,
+    SUGGESTION_COLUMNS,
     TRIAL_COLUMNS,
     VARIANT_COLUMNS,
     VERDICT_COLUMNS,
     Column,
     curves_frame,
+    suggestions_frame,
     trials_frame,
     variants_frame,
     verdicts_frame,
 )
-from population import Store
-from tests.builders import a_run
+from population import CommissionState, Fitness, Mark, Marked, Store
+from tests.builders import NOW, a_run, a_variant
 from tests.small_run import a_small_run
 
 Maker = Callable[[Store], pd.DataFrame]
@@ -91,3 +93,34 @@ def test_each_rung_of_a_verdict_is_a_row(store: Store):
     assert frame["depth_scale"].tolist() == [1.0, 1.5]
     assert frame["ruling"].tolist() == ["confirmed", "not_confirmed"]
     assert set(frame["name"]) == {"g002-003"}
+
+
+def test_each_suggestion_is_a_row_with_what_came_of_it(tmp_path: Path):
+    with Store.open(a_small_run(tmp_path).database) as store:
+        assert list(suggestions_frame(store).columns) == list(SUGGESTION_COLUMNS)
+        store.add_suggestion("warm up slowly", "person", at=NOW)
+        parent = store.variant("g001-001")
+        child = a_variant(9, parents=(parent.sha,), suggestion=1)
+        store.add_variant(child)
+        store.save_fitnesses({child.sha: Fitness(1.531, 0.002, 1)})
+        store.open_commission("mutator", parents=(), rng_seed=1, at=NOW, suggestions=[1])
+        store.close_commission(1, CommissionState.BORN, variant=child.sha)
+        (row,) = suggestions_frame(store).to_dict("records")
+        assert variants_frame(store).set_index("name").loc[child.name, "suggestion"] == "S1"
+    assert (row["suggestion"], row["state"], row["author"]) == ("S1", "open", "person")
+    assert (row["offer_count"], row["taken_count"]) == (1, 1)
+    assert row["best_gain"] == pytest.approx(0.01)
+
+
+def test_a_banned_line_has_its_mark_and_no_champion(tmp_path: Path):
+    with Store.open(a_small_run(tmp_path).database) as store:
+        sha = store.variant("g001-001").sha
+        store.set_mark(sha, Marked(sha, Mark.BANNED, NOW))
+        frame = variants_frame(store).set_index("name")
+    assert frame["mark"].dropna().to_dict() == {
+        "g001-001": "banned",
+        "g002-003": "barred",
+        "g002-004": "barred",
+        "g003-005": "barred",
+    }
+    assert frame.index[frame["is_champion"]].tolist() == ["g000-000"]

@@ -18,6 +18,7 @@ import pytest
 from evolution.workspace import DRY_RUN, create_run
 from population import RunState, Store
 from tests.evolution.runs import settings
+from tests.small_run import a_small_run
 
 ROOT = Path(__file__).parents[2]
 GUIDES = [*sorted((ROOT / "docs" / "guides").glob("*.md")), ROOT / "README.md"]
@@ -46,6 +47,11 @@ def a_paused_run(folder: Path) -> None:
         store.update_run(state=RunState.PAUSED)
 
 
+def a_paused_night(folder: Path) -> None:
+    """``runs/night-1``: a few variants of made-up scores."""
+    a_small_run(folder / "runs", state=RunState.PAUSED)
+
+
 def files_to_search_with(folder: Path) -> None:
     """A text, and a script that knows nothing of us."""
     words = "It is the duty of the Congress to see that the union endures, and so on. "
@@ -57,6 +63,7 @@ def files_to_search_with(folder: Path) -> None:
 #: By name of a guide: what must be in the folder before its first command.
 PREPARE: dict[str, Callable[[Path], None]] = {
     "README.md": files_to_search_with,
+    "people.md": a_paused_night,
     "writing-a-seed.md": a_paused_run,
 }
 

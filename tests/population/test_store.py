@@ -225,7 +225,7 @@ def test_a_supervisor_of_a_lost_attempt_is_ignored(running):
     assert running.running()[0].supervisor_pid == 5
 
 
-@pytest.mark.parametrize("end", [status for status in TrialStatus if status.is_final])
+@pytest.mark.parametrize("end", [status for status in TrialStatus if status.has_run])
 def test_a_final_trial_neither_starts_nor_queues_again(running, end):
     running.finish_trial(1, 1, an_outcome(status=end), at=NOW)
     with pytest.raises(StoreError, match=f"is {end}, but only a queued trial can be started"):
@@ -362,7 +362,7 @@ any_number = st.floats(allow_nan=False)
 line = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 outcomes = st.builds(
     Outcome,
-    status=st.sampled_from([status for status in TrialStatus if status.is_final]),
+    status=st.sampled_from([status for status in TrialStatus if status.has_run]),
     val_bpb=st.none() | finite,
     scoring=st.sampled_from(Scoring),
     containment=line,

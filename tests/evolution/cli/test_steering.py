@@ -14,7 +14,7 @@ from tests.builders import GENOME_TEXT
 from tests.evolution.cli.conftest import Evolve
 from tests.small_run import a_small_run
 
-FILES = ["evolve.toml", "prepare.py", "program.md", "seeds", "train.py"]
+FILES = ["evolve.toml", "ideas", "prepare.py", "program.md", "seeds", "train.py"]
 NEW_GENOME = GENOME_TEXT.replace("DEPTH = 2", "DEPTH = 5")
 
 
