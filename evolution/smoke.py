@@ -39,13 +39,13 @@ from population import (
 #: Wall seconds of training.
 SMOKE_SECONDS = 2.0
 #: Wall seconds to load torch, build the box and come to the first batch, beside busy trainers.
-STARTUP_SECONDS = 45.0
+STARTUP_SECONDS = 60.0
 #: Wall seconds after the two that the step under way may take to its end.
 GRACE_SECONDS = 10.0
 #: Wall seconds that a caller waits for the smoke run before its own.
 BUSY_SECONDS = 60.0
-#: A trainer beside it on the same core gets three times its share.
-NICENESS = 5
+#: A trainer beside it on the same core gets twice its share.
+NICENESS = 3
 
 _CLEANING_SECONDS = 30.0
 

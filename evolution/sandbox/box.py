@@ -17,7 +17,7 @@ from evolution.sandbox.autopsy import classify, oom_kill_count
 from evolution.sandbox.cgroup import MemoryGroup
 from evolution.sandbox.confinement import Policy
 from evolution.sandbox.link import Link
-from evolution.sandbox.process_tree import ProcessTree
+from evolution.sandbox.process_tree import ProcessTree, let_others_first
 from evolution.sandbox.spec import Spec
 from evolution.sandbox.trainer import Launch, Trainer, bring_data, read_files
 from evolution.sandbox.usage import remove_folder, written_bytes
@@ -67,6 +67,7 @@ class Box:
         self._trainers: list[Trainer] = []
         self._wardens: list[Warden] = []
         self._frozen: set[int] = set()
+        self._niced: set[int] = set()
         self._group: MemoryGroup | None = None
         self._oom_kills = oom_kill_count()
         self._sampled_at = -math.inf
@@ -123,6 +124,7 @@ class Box:
         """
         self.link.pump(min(_TICK_SECONDS, self.deadline - time.monotonic()))
         self.tree.reap()
+        self._be_nice()
         for trainer in self._trainers:
             if (reason := trainer.wall_failure) is not None:
                 is_full = any(f"[Errno {code}]" in reason for code in (errno.ENOSPC, errno.EDQUOT))
@@ -279,15 +281,29 @@ class Box:
             self._group = MemoryGroup.open(
                 round(spec.memory_mb * 2**20), _MOST_TASKS[spec.may_fork]
             )
-        warden = Warden(plan, spec.preload, spec.environment, spec.cpu, self._join_group)
+        warden = Warden(plan, spec.preload, spec.environment, spec.cpu, self._enter)
         self.tree.watch(warden.pid)
         self._selector.register(warden.channel, selectors.EVENT_READ, warden.listen)
         self._wardens.append(warden)
         return warden
 
-    def _join_group(self) -> None:
+    def _enter(self) -> None:
+        """In the process that becomes the warden."""
         if self._group is not None:
             self._group.add(os.getpid())
+        if self.spec.niceness:
+            let_others_first(os.getpid(), self.spec.niceness)
+
+    def _be_nice(self) -> None:
+        """Each trainer begins a session of its own, and cannot do this itself in its box."""
+        for trainer in self._trainers if self.spec.niceness else ():
+            pid = trainer.pid
+            if pid is None or pid in self._niced:
+                continue
+            with suppress(ProcessLookupError):
+                if os.getsid(pid) == pid:  # born, and on its own
+                    let_others_first(pid, self.spec.niceness)
+                    self._niced.add(pid)
 
     def _close_group(self) -> None:
         if self._group is not None:

@@ -51,6 +51,16 @@ def harden_child(parent: int, cpu: int | None) -> None:
         os.sched_setaffinity(0, {cpu})
 
 
+def let_others_first(pid: int, niceness: int) -> None:
+    """Make the session of a process nice as a whole.
+
+    Where the kernel groups processes by session (``sched_autogroup``, the default of most systems),
+    a process's own niceness counts inside its session alone.
+    """
+    with suppress(OSError):  # no such groups, or the process is gone
+        Path(f"/proc/{pid}/autogroup").write_text(str(niceness), encoding="ascii")
+
+
 def process_cpu_seconds(pid: int) -> float:
     """CPU time of one process to the nanosecond; wall time where its clock cannot be read.
 

@@ -15,7 +15,7 @@ import time
 from evolution.calibration import Price, granted_tokens, pooled_ratio
 from evolution.sandbox.box import Box, RejectedError, TrialOverError
 from evolution.sandbox.link import Link, ParentGoneError, StopRequestedError
-from evolution.sandbox.process_tree import ProcessTree, become_subreaper
+from evolution.sandbox.process_tree import ProcessTree, become_subreaper, let_others_first
 from evolution.sandbox.script_run import ScriptRun
 from evolution.sandbox.spec import Result, Spec
 from evolution.sandbox.training import Expectation, Training
@@ -117,7 +117,9 @@ def main() -> int:
         link = Link(selector)
         try:
             spec = link.read_spec()
-            os.nice(spec.niceness)
+            if spec.niceness:
+                os.nice(spec.niceness)
+                let_others_first(os.getpid(), spec.niceness)
             result = supervise(link, selector, spec)
             link.send(result.to_message())
             link.flush()

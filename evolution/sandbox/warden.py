@@ -59,7 +59,7 @@ class Warden:
         modules: What is loaded before anything is forked.
         environment: Of the process; a trainer's takes its place.
         cpu: The core it is pinned to; None leaves it free.
-        join: Called in the new process before anything else: puts it under the kernel's limits.
+        enter: Called in the new process before anything else: puts it under the kernel's limits.
 
     Raises:
         OSError, subprocess.SubprocessError: It cannot be started.
@@ -71,7 +71,7 @@ class Warden:
         modules: Sequence[str],
         environment: Mapping[str, str],
         cpu: int | None,
-        join: Callable[[], None],
+        enter: Callable[[], None],
     ) -> None:
         parent = os.getpid()
         self.channel, other = socket.socketpair(socket.AF_UNIX, PACKETS)
@@ -88,8 +88,8 @@ class Warden:
             workspace_bytes=plan.workspace_bytes,
         )
 
-        def enter() -> None:
-            join()
+        def prepare() -> None:
+            enter()
             harden_child(parent, cpu)
 
         try:
@@ -102,7 +102,7 @@ class Warden:
                 stderr=subprocess.DEVNULL,
                 pass_fds=(other.fileno(),),
                 start_new_session=True,
-                preexec_fn=enter,  # noqa: PLW1509 - one thread
+                preexec_fn=prepare,  # noqa: PLW1509 - one thread
             )
         except BaseException:
             self.channel.close()

@@ -221,7 +221,7 @@ def script_runs(scratch: Path) -> SmokeRuns:
         ("print('loss: 0.5')", "It ran to its end in ", "printed its score"),
         ("import time; print('epoch 1'); time.sleep(60)", "Still running after 2 s", "epoch 1"),
         ("import nowhere", "It fails (import_error): ModuleNotFoundError", "Traceback"),
-        ("import os; raise SystemExit(f'nice {os.getpriority(0, 0)}')", "It fails", "nice 5"),
+        ("import os; raise SystemExit(f'nice {os.getpriority(0, 0)}')", "It fails", "nice 3"),
     ],
 )
 def test_a_script_ends_well_or_fails_early_or_is_still_at_it(tmp_path, code, start, part):
@@ -231,6 +231,15 @@ def test_a_script_ends_well_or_fails_early_or_is_still_at_it(tmp_path, code, sta
     assert said.startswith(start), said
     assert part in said
     assert what_is_left(smoke) == ([], [])
+
+
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="no groups of sessions")
+def test_the_whole_session_gives_way_where_the_kernel_shares_time_by_sessions(tmp_path):
+    smoke = script_runs(tmp_path / "scratch")
+    code = "import time; time.sleep(1); raise SystemExit(open('/proc/self/autogroup').read())"
+    said = smoke.run(Genome.single(f"{code}\n"))
+    smoke.close()
+    assert re.search(r"/autogroup-\d+ nice 3", said), said
 
 
 def test_a_folder_that_cannot_be_written_is_no_fault_of_the_genome(tmp_path):
