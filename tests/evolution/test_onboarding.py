@@ -147,7 +147,12 @@ def test_nothing_is_replaced_and_nothing_else_is_written(tmp_path: Path, evolve:
     assert sorted(p.name for p in source.iterdir()) == ["evolve.toml", "fit.py"]
     (source / "evolve.toml").unlink()
     assert evolve("init", source, "--from", source).code == 0
-    assert sorted(p.name for p in source.iterdir()) == ["evolve.toml", "fit.py", "program.md"]
+    assert sorted(p.name for p in source.iterdir()) == [
+        "evolve.toml",
+        "fit.py",
+        "ideas",
+        "program.md",
+    ]
     assert (source / "fit.py").read_text() == PRINTS
     config = EvolutionConfig.load(source / "evolve.toml")
     assert config.task.folder == ""
