@@ -87,6 +87,8 @@ def test_a_run_against_the_twin_uses_every_operator_and_its_books_agree(tmp_path
         operators__crossover=1.0,
         operators__minimizer=0.7,
     )
+    paths.ideas.mkdir(exist_ok=True)
+    (paths.ideas / "slower.md").write_text("Let the matrices learn more slowly at first.\n")
     with Twin(Author(seed=3, curiosity=0.5, slips=0.2)) as twin:
         paths.settings.write_text(with_url(paths, twin))
         with played(twin, paths, script=brittle) as store:
@@ -104,7 +106,9 @@ def test_a_run_against_the_twin_uses_every_operator_and_its_books_agree(tmp_path
             assert bool(used["submit_ideas"]) is two_step
             assert used["read_file"] + used["lookup"] + used["lint"]
             assert all(call.template for call in store.calls())
-            assert check_facts(paths, store) == {"Intent", "Repairs"}
+            assert check_facts(paths, store) == {"Intent", "Repairs", "Suggestion"}
+            (slower,) = store.suggestions()
+            assert set(slower.variants) == {v.sha for v in store.variants() if v.suggestion}
             sizes = sizes_of(paths, store)
             for variant in store.variants():
                 if variant.operator == "minimizer":
@@ -123,6 +127,9 @@ def check_facts(paths, store):
             if variant.operator == "mutator":
                 assert facts["Intent"] in set(Intent)
                 found.add("Intent")
+            if variant.suggestion is not None:
+                assert facts["Suggestion"] == "S1"
+                found.add("Suggestion")
             if variant.operator == "repairer":
                 assert facts["Repairs"] == intents[variant.sha]
                 found.add("Repairs")
