@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from agents.forms import SUBMIT_VARIANT
 from agents.model import Reply, Tool
+from agents.nesting import is_deep, read_json
 from agents.replacements import (
     Block,
     Refused,
@@ -67,8 +68,8 @@ def arguments_of(reply: Reply, tool: Tool) -> Mapping[str, Json] | None:
     assert isinstance(properties, Mapping)
     for text in (reply.text, fenced or ""):
         try:
-            value = json.loads(text)
-        except (ValueError, RecursionError):
+            value = read_json(text)
+        except ValueError:
             continue
         if isinstance(value, dict) and not value.keys().isdisjoint(properties):
             return value
@@ -88,7 +89,7 @@ def _object_in(text: str, properties: Collection[str]) -> Mapping[str, Json] | N
             value, end = decoder.raw_decode(text, place)
         except (ValueError, RecursionError):
             continue
-        if not value.keys().isdisjoint(properties):
+        if not is_deep(value) and not value.keys().isdisjoint(properties):
             found, place = value, end - 1
     return found
 

@@ -67,12 +67,19 @@ class Secrets:
         )
 
     def reply(self, reply: Reply) -> Reply:
-        """``reply``, fit to be stored and to be made a genome of."""
+        """``reply``, fit to be stored and to be made a genome of.
+
+        Raises:
+            RecursionError: It is nested without end.
+        """
         return dataclasses.replace(
             reply,
             text=self.blotted(reply.text),
             tool_uses=tuple(self._use(use) for use in reply.tool_uses),
             native=self.blotted_json(reply.native),
+            stop_reason=self.blotted(reply.stop_reason),
+            model=self.blotted(reply.model),
+            request_id=self.blotted(reply.request_id),
         )
 
     def error(self, error: ModelError) -> ModelError:
@@ -91,7 +98,7 @@ class Secrets:
             text=self.blotted(message.text),
             tool_uses=tuple(self._use(use) for use in message.tool_uses),
             tool_results=tuple(
-                ToolResult(result.id, self.blotted(result.text), result.is_error)
+                ToolResult(self.blotted(result.id), self.blotted(result.text), result.is_error)
                 for result in message.tool_results
             ),
             native=self.blotted_json(message.native),
@@ -99,7 +106,7 @@ class Secrets:
 
     def _use(self, use: ToolUse) -> ToolUse:
         arguments = {self.blotted(k): self.blotted_json(v) for k, v in use.arguments.items()}
-        return dataclasses.replace(use, arguments=arguments)
+        return ToolUse(self.blotted(use.id), self.blotted(use.name), arguments)
 
     def _tool(self, tool: Tool) -> Tool:
         parameters = {self.blotted(k): self.blotted_json(v) for k, v in tool.parameters.items()}
