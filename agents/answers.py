@@ -34,11 +34,14 @@ _MOST_CHARACTERS = 2_000_000  # of all texts of an answer
 # Where an object may stand among other words.
 _WORDS_CHARACTERS, _OPENINGS = 200_000, 200
 
-_HYPOTHESIS = re.compile(r"^\W*HYPOTHESIS\W*?:\W*?(?P<text>\w.*)$", re.M | re.I)
+# Each holds to its line, and no part of it may begin where the one before could go on: a reply of
+# any length is read in one pass.
+_HYPOTHESIS = re.compile(r"^[^\w\n]*HYPOTHESIS[^\w\n:]*:[^\w\n]*(?P<text>\w.*)$", re.M | re.I)
 _GAIN = re.compile(
-    r"^\W*EXPECTED[_ ]GAIN\W*?:\s*(?P<number>[-+]?[\d.]+(?:e[-+]?\d+)?)", re.M | re.I
+    r"^[^\w\n]*EXPECTED[_ ]GAIN[^\w\n:]*:[^\w\n.+-]*(?P<number>[-+]?[\d.]+(?:e[-+]?\d+)?)",
+    re.M | re.I,
 )
-_SUGGESTION = re.compile(r"^\W*SUGGESTION\W*?:\W*?(?P<id>\w+)\s*$", re.M | re.I)
+_SUGGESTION = re.compile(r"^[^\w\n]*SUGGESTION[^\w\n:]*:[^\w\n]*(?P<id>\w+)[^\w\n]*$", re.M | re.I)
 
 
 @dataclass(frozen=True, slots=True)

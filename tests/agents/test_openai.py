@@ -18,8 +18,8 @@ from agents import (
     ToolUse,
     Usage,
 )
-from agents.chat_api import ChatAssembly, request_of
 from agents.answers import read_variant
+from agents.chat_api import ChatAssembly, request_of
 from agents.prices import most_input_tokens
 from agents.replacements import Refused
 from population import Genome
