@@ -306,7 +306,7 @@ def test_what_becomes_a_proposal_parses_and_what_does_not_is_refused(data):
     [
         ("HYPOTHESIS: wider\nEXPECTED_GAIN: -1e-3\nSUGGESTION: S3", "wider", -1e-3, "S3"),
         (
-            "**Hypothesis:** wider\n- **EXPECTED_GAIN:* 0.01\n* suggestion: S3.",
+            "**Hypothesis:** wider\n- **EXPECTED_GAIN:** 0.01\n* suggestion: S3.",
             "wider",
             0.01,
             "S3",
