@@ -10,7 +10,7 @@ import json
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from agents.batching import PRICE_SHARE, Deferred, Ticket
@@ -55,6 +55,7 @@ class Purse:
         limit_usd: The most that all calls of the run may cost; None is no limit.
         clock: Seconds since the epoch.
         environment: Whose secrets are kept out of prompts and store; by default the process's.
+        secret_names: Its variables that are secrets, whatever their names speak of.
     """
 
     def __init__(
@@ -65,11 +66,12 @@ class Purse:
         limit_usd: float | None,
         clock: Callable[[], float],
         environment: Mapping[str, str] | None = None,
+        secret_names: Collection[str] = (),
     ) -> None:
         self.store = store
         self.limit_usd = limit_usd
         self.clock = clock
-        self.secrets = Secrets(os.environ if environment is None else environment)
+        self.secrets = Secrets(os.environ if environment is None else environment, secret_names)
         self._prices = prices
 
     def metered(

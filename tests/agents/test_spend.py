@@ -29,6 +29,7 @@ from agents import (
     forecast,
     limit_of,
 )
+from agents.secrets import Secrets
 from population import CallState, CommissionState, RoleSpending, Spending, Store
 from tests.agents.providers import PRICE, PRICES, Provider, ask
 from tests.builders import NOW, a_run, a_variant
@@ -315,6 +316,30 @@ def test_keys_of_the_environment_reach_neither_provider_nor_store_nor_genome(sto
     store.close()
     for file in tmp_path.iterdir():
         assert KEY.encode() not in file.read_bytes()
+
+
+def test_secrets_are_found_under_any_name_that_is_given_and_within_headers(store):
+    pat, header, token = "ghp-0123456789", "header-0123456789", "token-0123456789"
+    environment = {
+        "GH_PAT": pat,
+        "OPENAI_CUSTOM_HEADERS": f"X-Gateway: {header}\nAuthorization: Bearer {token}",
+    }
+    leaky = Reply(f"{pat} {header} {token}")
+    assert Secrets(environment, ("GH_PAT",)).reply(leaky).text == (
+        "[GH_PAT] [OPENAI_CUSTOM_HEADERS] [OPENAI_CUSTOM_HEADERS]"
+    )
+    assert pat in Secrets(environment).reply(leaky).text
+    purse = Purse(
+        store,
+        PRICES,
+        limit_usd=ROOMY,
+        clock=lambda: NOW,
+        environment=environment,
+        secret_names=("GH_PAT",),
+    )
+    purse.metered(Provider([leaky])).reply(ask())
+    (call,) = store.calls(with_texts=True)
+    assert not any(secret in repr(call) for secret in (pat, header, token))
 
 
 def math_nan():
