@@ -85,8 +85,13 @@ def _adds_nothing(merged: Merged, base: Genome, one: Genome, other: Genome) -> b
 
 
 def is_contained(base: Genome, one: Genome, other: Genome) -> bool:
-    """True if ``other`` has every line that ``one`` changed in ``base``, comments aside."""
+    """True if ``other`` has every line that ``one`` changed in ``base``, comments aside.
+
+    Lines are counted, not placed: where ``one`` only moved some, nobody can tell here.
+    """
     before, mine, theirs = (_code_lines(genome) for genome in (base, one, other))
+    if mine == before:
+        return False
     return mine - before <= theirs - before and before - mine <= before - theirs
 
 
@@ -121,5 +126,6 @@ def _predicted(context: Context) -> str:
     gain = shown_gain(sum(gains), spread, context.metric)
     return (
         "If effects add, what the second has and the first has not gains "
-        f"{gain} (95 % interval) over the first; where they act on the same limit, less."
+        f"{gain} over the first. That is the sum of what its edits were found to gain, and the "
+        "interval takes their errors as independent; where edits act on the same limit, it is less."
     )
