@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from agents.forms import SUBMIT_VARIANT
 from agents.model import Reply, Tool
+from agents.nesting import is_deep, read_json
 from agents.replacements import (
     Block,
     Refused,
@@ -33,11 +34,14 @@ _MOST_CHARACTERS = 2_000_000  # of all texts of an answer
 # Where an object may stand among other words.
 _WORDS_CHARACTERS, _OPENINGS = 200_000, 200
 
-_HYPOTHESIS = re.compile(r"^\W*HYPOTHESIS\W*?:\W*?(?P<text>\w.*)$", re.M | re.I)
+# Each holds to its line, and no part of it may begin where the one before could go on: a reply of
+# any length is read in one pass.
+_HYPOTHESIS = re.compile(r"^[^\w\n]*HYPOTHESIS[^\w\n:]*:[^\w\n]*(?P<text>\w.*)$", re.M | re.I)
 _GAIN = re.compile(
-    r"^\W*EXPECTED[_ ]GAIN\W*?:\s*(?P<number>[-+]?[\d.]+(?:e[-+]?\d+)?)", re.M | re.I
+    r"^[^\w\n]*EXPECTED[_ ]GAIN[^\w\n:]*:[^\w\n.+-]*(?P<number>[-+]?[\d.]+(?:e[-+]?\d+)?)",
+    re.M | re.I,
 )
-_SUGGESTION = re.compile(r"^\W*SUGGESTION\W*?:\W*?(?P<id>\w+)\s*$", re.M | re.I)
+_SUGGESTION = re.compile(r"^[^\w\n]*SUGGESTION[^\w\n:]*:[^\w\n]*(?P<id>\w+)[^\w\n]*$", re.M | re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +71,8 @@ def arguments_of(reply: Reply, tool: Tool) -> Mapping[str, Json] | None:
     assert isinstance(properties, Mapping)
     for text in (reply.text, fenced or ""):
         try:
-            value = json.loads(text)
-        except (ValueError, RecursionError):
+            value = read_json(text)
+        except ValueError:
             continue
         if isinstance(value, dict) and not value.keys().isdisjoint(properties):
             return value
@@ -88,7 +92,7 @@ def _object_in(text: str, properties: Collection[str]) -> Mapping[str, Json] | N
             value, end = decoder.raw_decode(text, place)
         except (ValueError, RecursionError):
             continue
-        if not value.keys().isdisjoint(properties):
+        if not is_deep(value) and not value.keys().isdisjoint(properties):
             found, place = value, end - 1
     return found
 

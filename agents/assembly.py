@@ -4,12 +4,12 @@ Strict, so that nothing half-made passes for an answer: an event or a message th
 not allow is a ``ValueError``.
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from agents.messages_api import NO_ANSWER
-from agents.model import Reply, ToolUse, Usage
+from agents.model import MOST_TOKENS, Reply, ToolUse, Usage
+from agents.nesting import is_deep, read_json
 from population.records import Json
 
 Body = dict[str, Any]  # JSON of the protocol
@@ -44,9 +44,9 @@ class Assembly:
         Raises:
             ValueError: It is not what the protocol allows here.
         """
-        event = json.loads(data)
+        event = read_json(data)
         try:
-            self._take(event)
+            self._take(cast("Body", event))
         except (KeyError, TypeError, AttributeError, IndexError) as error:
             raise ValueError(f"not an event of the protocol: {data:.200}") from error
 
@@ -115,6 +115,8 @@ def reply_of(message: Body, request_id: str, inputs: Mapping[int, Body | None]) 
         ]
         stop_reason = message["stop_reason"]
         uses = [block for block in blocks if _is_use(block)]
+        if is_deep(message["content"]):
+            raise ValueError("a block of the message is nested without end")
         whole = [block for block in uses if isinstance(block["input"], dict)]
         if len(whole) < len(uses) and stop_reason == "tool_use":
             raise ValueError("the input of a tool use is not whole")
@@ -156,7 +158,7 @@ def _text(blocks: Sequence[Body]) -> str:
 def _input(text: str) -> Body | None:
     """The input of a streamed tool use; None if it is not whole."""
     try:
-        value = json.loads(text or "{}")
+        value = read_json(text or "{}")
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
@@ -187,6 +189,6 @@ def _usage(usage: Body) -> Usage:
 def _count(value: object) -> int:
     if value is None:
         return 0
-    if not isinstance(value, int) or value < 0:
-        raise ValueError(f"a number of tokens is {value!r}")
+    if not isinstance(value, int) or not 0 <= value <= MOST_TOKENS:
+        raise ValueError(f"a number of tokens is {value!r:.40}")
     return value

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from agents.model import Message, Prompt, Reply, Tool, ToolUse, Usage
+from agents.model import MOST_TOKENS, Message, Prompt, Reply, Tool, ToolUse, Usage
+from agents.nesting import read_json
 from agents.prices import most_input_tokens
 from population.records import Json
 
@@ -127,7 +128,7 @@ class ChatAssembly:
         try:
             return self._take(cast("Body", chunk))
         except (KeyError, TypeError, AttributeError, IndexError) as error:
-            raise ValueError(f"not a chunk of the protocol: {json.dumps(chunk):.200}") from error
+            raise ValueError(f"not a chunk of the protocol: {chunk!r:.200}") from error
 
     def reply(self, prompt: Prompt, request_id: str) -> Reply:
         """The reply; to be asked for when it is whole.
@@ -188,7 +189,7 @@ class _HalfUse:
     def whole(self) -> ToolUse | None:
         """The use; None where its arguments are no JSON object, or it has no name."""
         try:
-            arguments = json.loads(self.arguments or "{}")
+            arguments = read_json(self.arguments or "{}")
         except ValueError:
             return None
         if not isinstance(arguments, dict) or not self.name:
@@ -270,8 +271,8 @@ def _usage(usage: Body) -> Usage:
 def _count(value: object) -> int:
     if value is None:
         return 0
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"a number of tokens is {value!r}")
+    if type(value) is not int or not 0 <= value <= MOST_TOKENS:
+        raise ValueError(f"a number of tokens is {value!r:.40}")
     return value
 
 

@@ -21,6 +21,7 @@ from agents.connections import Connections
 from agents.http_failures import planted_key
 from agents.messages_api import ClaudeSettings, Thinking, request_of
 from agents.model import CallFailure, ModelError, Prompt, Reply
+from agents.nesting import read_json
 from population import EvolveError, one_line
 from population.errors import did_you_mean
 
@@ -103,8 +104,10 @@ class Claude:
         ]
         try:
             return Batch(self._batches().create(requests=requests).id, len(prompts))
-        except _Foreign as error:
+        except (*_Foreign, ValueError) as error:
             raise self._failures.of(error) from error
+        except AttributeError as error:
+            raise self._failures.named(CallFailure.MALFORMED, f"no batch: {error}") from error
 
     def collect(self, batch: Batch) -> list[Reply | ModelError] | None:
         """What a batch gave, in the order of its prompts; None while it is under way.
@@ -116,12 +119,12 @@ class Claude:
         try:
             if batches.retrieve(batch.id).processing_status != "ended":
                 return None
-            found = {
-                line.custom_id: self._result(line.result.to_dict())
-                for line in batches.results(batch.id)
-            }
+            lines = batches.results(batch.id).http_response.read().split(b"\n")
         except (*_Foreign, ValueError) as error:
             raise self._failures.of(error) from error
+        except AttributeError as error:
+            raise self._failures.named(CallFailure.MALFORMED, f"no batch: {error}") from error
+        found = dict(self._of_line(line) for line in lines if line.strip())
         lost = self._failures.named(CallFailure.MALFORMED, f"batch {batch.id} has no result for it")
         return [found.get(f"prompt-{number}", lost) for number in range(batch.size)]
 
@@ -160,17 +163,25 @@ class Claude:
             raise self._failures.named(CallFailure.BAD_REQUEST, lack)
         return self._client.messages.batches
 
+    def _of_line(self, line: bytes) -> tuple[str, Reply | ModelError]:
+        """Whose result a line is, "" where it does not say, and what became of that prompt."""
+        name = ""
+        try:
+            told: Any = read_json(line)
+            name = str(told["custom_id"])
+            return name, self._result(told["result"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            said = f"not a result of a batch: {error!r}"
+            return name, self._failures.named(CallFailure.MALFORMED, said)
+
     def _result(self, result: dict[str, Any]) -> Reply | ModelError:
         """What became of one prompt of a batch."""
         if result["type"] == "succeeded":
             message = result["message"]
-            try:
-                return reply_of(message, message.get("id", ""), {})
-            except ValueError as error:
-                return self._failures.named(CallFailure.MALFORMED, str(error))
+            return reply_of(message, str(message.get("id", "")), {})
         if result["type"] == "errored":
             why = result["error"]["error"]
-            return self._failures.named(kind_of_type(why["type"]), why["message"])
+            return self._failures.named(kind_of_type(str(why["type"])), str(why["message"]))
         return self._failures.named(CallFailure.SERVER, f"the prompt is {result['type']}, unbilled")
 
 

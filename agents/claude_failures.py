@@ -4,9 +4,8 @@ Also what the SDK may repeat. What holds of every provider is in ``agents.http_f
 """
 
 import contextlib
-import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import anthropic
 import httpx2
@@ -21,6 +20,7 @@ from agents.http_failures import (
     retry_after,
 )
 from agents.model import CallFailure, ModelError
+from agents.nesting import read_json
 
 _BY_TYPE = {
     "rate_limit_error": CallFailure.RATE_LIMITED,
@@ -79,7 +79,7 @@ class Failures:
     def of_event(self, data: str, assembly: Assembly) -> ModelError:
         """An error event: within the message, what was written so far may be billed."""
         try:
-            error = json.loads(data)["error"]
+            error = cast("Any", read_json(data))["error"]
             kind, said = kind_of_type(error["type"]), str(error["message"])
         except (ValueError, KeyError, TypeError):
             kind, said = CallFailure.MALFORMED, data

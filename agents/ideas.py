@@ -4,7 +4,9 @@ A predicted gain is the model's own hope: it ranks, and decides nothing alone. W
 was tried, or is being tried, is dropped first.
 """
 
+import contextlib
 import difflib
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from agents.model import Reply, Tool
 from agents.operator import Context
 from agents.replacements import Refused
 from population import one_line
+from population.records import Json
 
 #: Share of an idea's words, in order, that another text has where the two count as alike.
 ALIKE = 0.8
@@ -25,6 +28,7 @@ ALIKE = 0.8
 PLACES = (0.5, 0.3, 0.2)
 _MOST_IDEAS = 12  # that are read
 _WORD = re.compile(r"\d+(?:\.\d+)?(?:e[-+]?\d+)?|[^\W\d_]+", re.IGNORECASE)
+_IDEA = re.compile(r"^[^\w\n]*IDEA[^\w\n:]*:[^\w\n|]*(?P<rest>.*)$", re.MULTILINE | re.IGNORECASE)
 _KNOWN_CHARACTERS = 400
 _NOTHING_SAID = hypothesis_of(None)
 
@@ -73,9 +77,9 @@ class Idea:
 def read_ideas(reply: Reply, known: Sequence[str]) -> list[Idea] | Refused:
     """The ideas of a reply that are like nothing in ``known``, nor like one before them."""
     arguments = arguments_of(reply, SUBMIT_IDEAS)
-    if arguments is None:
-        return Refused(f"the reply does not use {SUBMIT_IDEAS.name}")
-    given = arguments.get("ideas")
+    given = _ideas_in(reply.text) if arguments is None else arguments.get("ideas")
+    if arguments is None and not given:
+        return Refused(f"the reply does not use {SUBMIT_IDEAS.name}, and has no line IDEA: …")
     if not isinstance(given, Sequence) or isinstance(given, str):
         return Refused("ideas must be a list of objects with hypothesis, expected_gain and intent")
     told = [idea for entry in given[:_MOST_IDEAS] if (idea := _idea(entry)) is not None]
@@ -118,6 +122,23 @@ def is_alike(idea: str, other: str) -> bool:
     shared = sum(block.size for block in matcher.get_matching_blocks())
     # Of the longer one: a long idea may well hold a short one, and say much more.
     return shared >= ALIKE * max(len(one), len(two))
+
+
+def _ideas_in(text: str) -> list[Json]:
+    """Ideas in words, as ``prompts/step_ideas.md`` asks: ``IDEA: … | GAIN: … | INTENT: …``."""
+    ideas: list[Json] = []
+    for found in itertools.islice(_IDEA.finditer(text), _MOST_IDEAS):
+        said, *fields = found["rest"].split("|")
+        told = {
+            name.strip().lower(): value.strip()
+            for name, _, value in (field.partition(":") for field in fields)
+        }
+        gain: Json = None
+        with contextlib.suppress(ValueError):
+            gain = float(told.get("gain", ""))
+        intent = told.get("intent", "").lower()
+        ideas.append({"hypothesis": said, "expected_gain": gain, "intent": intent})
+    return ideas
 
 
 def _untitled(line: str) -> str:

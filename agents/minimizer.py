@@ -1,5 +1,7 @@
 """Minimizer: a language model deletes what does not earn its keep; no offspring is larger."""
 
+from collections.abc import Callable
+
 from agents.answers import Draft, read_variant
 from agents.asking import Asking, Question, ask, genome_prompt
 from agents.briefing import Effect, briefed, effect_line
@@ -11,6 +13,7 @@ from population import Genome, Origin, code_size, fenced
 from population.fitness import INTERVAL
 
 _MOST_EDITS = 20
+_CHARACTERS = 12_000
 
 
 class Minimizer:
@@ -37,7 +40,8 @@ class Minimizer:
             fitness=shown_fitness(parent.fitness, context.metric),
             size=str(code_size(parent.genome)),
             genome=shown_genome(parent.genome),
-            useless=_useless(context),
+            useless=_shown(context, is_useless),
+            undecided=_shown(context, is_undecided),
             step=filled("step_code"),
         )
         question = Question(
@@ -66,12 +70,21 @@ def read_smaller(reply: Reply, parent: Genome) -> Draft | Refused:
 
 
 def is_useless(effect: Effect) -> bool:
-    """True if the gain of an edit is known, and its 95 % interval holds nothing or a loss."""
-    return effect.gain is not None and effect.gain - INTERVAL * (effect.sd or 0.0) <= 0.0
+    """True if an edit is as likely as not to have gained nothing, or to have cost."""
+    return effect.gain is not None and effect.gain <= 0.0
 
 
-def _useless(context: Context) -> str:
-    found = [effect for effect in context.briefing.lineage if is_useless(effect)]
+def is_undecided(effect: Effect) -> bool:
+    """True if an edit seems to gain, but its 95 % interval holds nothing or a loss."""
+    return effect.gain is not None and 0.0 < effect.gain <= INTERVAL * (effect.sd or 0.0)
+
+
+def _shown(context: Context, wanted: Callable[[Effect], bool]) -> str:
+    """Edits of the lineage, the smallest gain first, those that have a diff with it."""
+    found = [effect for effect in context.briefing.lineage if wanted(effect)]
     found.sort(key=lambda effect: effect.gain or 0.0)
-    lines = [effect_line(effect, context.metric) for effect in found[:_MOST_EDITS]]
-    return fenced("\n".join(lines) or "none is known")
+    blocks: list[str] = []
+    for effect in found[:_MOST_EDITS]:
+        line = effect_line(effect, context.metric)
+        blocks.append(f"{line}\n\n{effect.diff}" if effect.diff else line)
+    return fenced("\n".join(blocks) or "none is known", "diff", limit=_CHARACTERS)

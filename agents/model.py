@@ -11,6 +11,9 @@ from typing import Protocol
 
 from population.records import Json
 
+#: More than any call has; a provider that counts more has not counted.
+MOST_TOKENS = 1_000_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:

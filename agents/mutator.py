@@ -17,6 +17,8 @@ from population import Origin, fenced
 
 #: Trailer of the commit that names what a mutation was meant to be.
 TRAILER = "Intent"
+#: Names of all intents, for a model that writes ideas down in words.
+INTENTS = ", ".join(Intent)
 
 
 class Mutator:
@@ -82,7 +84,7 @@ class Mutator:
             fitness=shown_fitness(parent.fitness, context.metric),
             genome=shown_genome(parent.genome),
             wanted=filled(wanted),
-            step=filled(step),
+            step=filled(step, **({"intents": INTENTS} if step == "step_ideas" else {})),
         )
         templates = ("mutate", wanted, step, *later)
         return genome_prompt(self.name, text, context, self._asking, templates=templates)

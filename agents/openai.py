@@ -5,7 +5,6 @@ its connections see to it.
 """
 
 import contextlib
-import json
 import os
 import time
 import weakref
@@ -27,6 +26,7 @@ from agents.http_failures import (
     retry_after,
 )
 from agents.model import CallFailure, ModelError, Prompt, Reply
+from agents.nesting import read_json
 from population import EvolveError
 
 KEY = "OPENAI_API_KEY"
@@ -140,7 +140,7 @@ class OpenAI:
         data = line.removeprefix("data:").strip()
         if data == _DONE:
             return True
-        chunk = json.loads(data)
+        chunk = read_json(data)
         error = error_in(chunk)
         if error is not None:
             raise self._of_event(error, assembly)

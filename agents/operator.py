@@ -36,7 +36,7 @@ class Context:
             failure.
         contract: What offspring must keep.
         briefing: What the run knows beside that, for language models.
-        intent: What a mutation is meant to be (``agents.mutator.Intent``); empty to let the
+        intent: What a mutation is meant to be (``agents.intents.Intent``); empty to let the
             operator draw.
     """
 

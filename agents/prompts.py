@@ -6,7 +6,6 @@ Stable texts come first, so that providers can cache them; what changes from cal
 import functools
 import hashlib
 import re
-from collections.abc import Sequence
 from importlib.resources import files
 
 from agents.figures import shown_fitness, shown_sigma
@@ -17,7 +16,6 @@ __all__ = [
     "filled",
     "shown_fitness",
     "shown_genome",
-    "shown_history",
     "shown_rules",
     "shown_sigma",
     "standing",
@@ -26,8 +24,6 @@ __all__ = [
 ]
 
 _HOLE = re.compile(r"\{\{(\w+)\}\}")
-_HISTORY_LINES = 40
-_LINE_CHARACTERS = 240
 _RULE_CHARACTERS = 2_000
 _HASH_DIGITS = 16
 
@@ -62,12 +58,6 @@ def shown_genome(genome: Genome) -> str:
         f"`{one_line(path)}`:\n\n{fenced(text, kinds[path], limit=None)}"
         for path, text in sorted(genome.files.items())
     )
-
-
-def shown_history(history: Sequence[str]) -> str:
-    """The newest lines of what was tried, each cut to a line, fenced."""
-    lines = [one_line(entry, _LINE_CHARACTERS) for entry in history[:_HISTORY_LINES]]
-    return fenced("\n".join(lines) or "nothing yet")
 
 
 def shown_rules(context: Context) -> str:

@@ -13,15 +13,16 @@ from dataclasses import dataclass
 
 from population import Genome, one_line
 
-_SEARCH = re.compile(r"<{5,9} ?SEARCH(?: (?P<path>.*?))?\s*")
+_SEARCH = re.compile(r"<{5,9} ?SEARCH(?: (?P<path>.*)|\s*)")
 _MIDDLE = re.compile(r"={5,9}\s*")
 _REPLACE = re.compile(r">{5,9} ?REPLACE\s*")
-_FENCE = re.compile(r"^(?P<marks>`{3,})[^\n`]*\n(?P<text>.*?)^(?P=marks)[ \t]*$", re.M | re.S)
+_FENCE = re.compile(r"(?P<marks>`{3,})(?P<kind>[^`]*)")
 _BREAK = re.compile(r"\r\n|\n|\r")
 
 _SHOWN_LINES = 12
 _COMPARED_LINES = 40
 _COMPARED_PLACES = 60
+_COMPARED_CHARACTERS = 200  # of a line
 _TOLD_PROBLEMS = 3
 
 
@@ -66,7 +67,7 @@ def read_blocks(reply: str) -> list[Block] | Refused:
         if head is not None:
             if search is not None:
                 return Refused(f"reply line {number}: a block begins inside a block")
-            search, replace, path = [], None, head["path"] or ""
+            search, replace, path = [], None, (head["path"] or "").rstrip()
         elif search is not None and replace is None and _MIDDLE.fullmatch(line):
             replace = []
         elif _REPLACE.fullmatch(line):
@@ -97,6 +98,8 @@ def apply_blocks(genome: Genome, blocks: Sequence[Block]) -> Genome | Refused:
             changed[path] = applied
         else:
             problems += applied
+        if len(problems) >= _TOLD_PROBLEMS:
+            break
     if problems:
         return Refused("\n\n".join(problems[:_TOLD_PROBLEMS]))
     return Genome({**genome.files, **changed}, genome.entry)
@@ -110,8 +113,31 @@ def no_such_file(path: str, genome: Genome) -> str:
 
 def whole_file(reply: str) -> str | None:
     """The one fenced block of a reply that gives a whole file; None unless there is just one."""
-    found = [match["text"] for match in _FENCE.finditer(reply.replace("\r\n", "\n") + "\n")]
+    found = _fenced_texts(reply.replace("\r\n", "\n").split("\n"))
     return found[0] if len(found) == 1 else None
+
+
+def _fenced_texts(lines: Sequence[str]) -> list[str]:
+    """What stands in fences, each up to the next line of as many marks alone."""
+    marks = [_FENCE.fullmatch(line) for line in lines]
+    ends = {m["marks"]: i for i, m in enumerate(marks) if m is not None and _is_end(m)}
+    found: list[str] = []
+    begun: str | None = None
+    start = 0
+    for place, mark in enumerate(marks):
+        if mark is None:
+            continue
+        if begun is None:
+            if ends.get(mark["marks"], 0) > place:  # else it is never ended, and is no fence
+                begun, start = mark["marks"], place + 1
+        elif mark["marks"] == begun and _is_end(mark):
+            found.append("".join(f"{line}\n" for line in lines[start:place]))
+            begun = None
+    return found
+
+
+def _is_end(mark: re.Match[str]) -> bool:
+    return not mark["kind"].strip(" \t")
 
 
 def _applied(text: str, blocks: Sequence[Block]) -> str | list[str]:
@@ -125,6 +151,8 @@ def _applied(text: str, blocks: Sequence[Block]) -> str | list[str]:
         spot = _spot(bare, block)
         if isinstance(spot, Refused):
             problems.append(spot.reason)
+            if len(problems) == _TOLD_PROBLEMS:  # to find the nearest text of each takes its time
+                return problems
         else:
             spots.append((spot, spot + len(block.search), block))
     spots.sort(key=lambda s: s[:2])
@@ -145,7 +173,11 @@ def _spot(bare: Sequence[str], block: Block) -> int | Refused:
     if not any(line.strip() for line in wanted):
         return Refused("a SEARCH part is empty: give the lines that are to be replaced")
     size = len(wanted)
-    found = [i for i in range(len(bare) - size + 1) if list(bare[i : i + size]) == wanted]
+    found = [
+        i
+        for i in range(len(bare) - size + 1)
+        if bare[i] == wanted[0] and list(bare[i : i + size]) == wanted
+    ]
     if len(found) == 1:
         return found[0]
     if found:
@@ -174,10 +206,13 @@ def _nearest(bare: Sequence[str], wanted: Sequence[str]) -> int:
         places = places[:_COMPARED_PLACES]
     else:
         wanted = wanted[:_SHOWN_LINES]
-    matcher = difflib.SequenceMatcher(autojunk=False, b="\n".join(wanted))
+    cut = [line[:_COMPARED_CHARACTERS] for line in bare]
+    matcher = difflib.SequenceMatcher(
+        autojunk=False, b="\n".join(line[:_COMPARED_CHARACTERS] for line in wanted)
+    )
     best, place = -1.0, 0
     for i in places:
-        matcher.set_seq1("\n".join(bare[i : i + len(wanted)]))
+        matcher.set_seq1("\n".join(cut[i : i + len(wanted)]))
         if matcher.real_quick_ratio() > best and matcher.quick_ratio() > best:
             ratio = matcher.ratio()
             if ratio > best:

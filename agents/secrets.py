@@ -7,7 +7,7 @@ replaced by the name of its variable.
 import dataclasses
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from agents.model import Message, ModelError, Prompt, Reply, Tool, ToolResult, ToolUse
 from population.records import Json
@@ -22,14 +22,17 @@ class Secrets:
 
     Args:
         environment: Names to values; a name that speaks of a key, a token, a secret, a password or
-            a credential stands for a secret.
+            a credential stands for a secret, and one of headers for the value of each.
+        secret_names: Names that stand for a secret, whatever they speak of.
     """
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], secret_names: Collection[str] = ()) -> None:
         names = {
             value: name
-            for name, value in sorted(environment.items(), reverse=True)
-            if _SECRET_NAME.search(name) and len(value) >= _SHORTEST
+            for name, text in sorted(environment.items(), reverse=True)
+            if name in secret_names or _SECRET_NAME.search(name) or _is_headers(name)
+            for value in _values(name, text)
+            if len(value) >= _SHORTEST
         }
         # The longest first: one key may begin with another.
         known = sorted(names, key=len, reverse=True)
@@ -67,12 +70,19 @@ class Secrets:
         )
 
     def reply(self, reply: Reply) -> Reply:
-        """``reply``, fit to be stored and to be made a genome of."""
+        """``reply``, fit to be stored and to be made a genome of.
+
+        Raises:
+            RecursionError: It is nested without end.
+        """
         return dataclasses.replace(
             reply,
             text=self.blotted(reply.text),
             tool_uses=tuple(self._use(use) for use in reply.tool_uses),
             native=self.blotted_json(reply.native),
+            stop_reason=self.blotted(reply.stop_reason),
+            model=self.blotted(reply.model),
+            request_id=self.blotted(reply.request_id),
         )
 
     def error(self, error: ModelError) -> ModelError:
@@ -91,7 +101,7 @@ class Secrets:
             text=self.blotted(message.text),
             tool_uses=tuple(self._use(use) for use in message.tool_uses),
             tool_results=tuple(
-                ToolResult(result.id, self.blotted(result.text), result.is_error)
+                ToolResult(self.blotted(result.id), self.blotted(result.text), result.is_error)
                 for result in message.tool_results
             ),
             native=self.blotted_json(message.native),
@@ -99,8 +109,23 @@ class Secrets:
 
     def _use(self, use: ToolUse) -> ToolUse:
         arguments = {self.blotted(k): self.blotted_json(v) for k, v in use.arguments.items()}
-        return dataclasses.replace(use, arguments=arguments)
+        return ToolUse(self.blotted(use.id), self.blotted(use.name), arguments)
 
     def _tool(self, tool: Tool) -> Tool:
         parameters = {self.blotted(k): self.blotted_json(v) for k, v in tool.parameters.items()}
         return Tool(tool.name, self.blotted(tool.description), parameters)
+
+
+def _is_headers(name: str) -> bool:
+    return name.endswith("_HEADERS")
+
+
+def _values(name: str, text: str) -> Iterator[str]:
+    """What of a variable's text is secret: of headers, one a line, what stands after the colon."""
+    yield text
+    yield text.strip()
+    if _is_headers(name):
+        for line in text.splitlines():
+            value = line.partition(":")[2].strip()
+            yield value
+            yield value.rpartition(" ")[2]  # a token stands behind the name of its scheme

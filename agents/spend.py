@@ -4,12 +4,13 @@ At the limit nothing is sent: the search goes on without models. What is written
 of things; that two calls never take the same room is the store's doing (``Store.reserve_call``).
 """
 
+import contextlib
 import dataclasses
 import json
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from agents.batching import PRICE_SHARE, Deferred, Ticket
@@ -26,11 +27,23 @@ from agents.model import (
 )
 from agents.prices import Price, Prices
 from agents.secrets import Secrets
-from population import Call, CallResult, CallState, RunRecord, Spending, Store
+from population import (
+    Call,
+    CallResult,
+    CallState,
+    RunRecord,
+    Spending,
+    Store,
+    StoreError,
+    one_line,
+)
 from population.records import Json
 
 #: The store's fact that takes the place of the settings' limit, in dollars.
 LIMIT = "limit_usd"
+# What a reply that has no end, or is not what it says to be, raises where it is walked or kept.
+_UNFIT = (RecursionError, ValueError, TypeError, AttributeError, KeyError, OverflowError)
+_ERROR_CHARACTERS = 200
 
 
 class Purse:
@@ -42,6 +55,7 @@ class Purse:
         limit_usd: The most that all calls of the run may cost; None is no limit.
         clock: Seconds since the epoch.
         environment: Whose secrets are kept out of prompts and store; by default the process's.
+        secret_names: Its variables that are secrets, whatever their names speak of.
     """
 
     def __init__(
@@ -52,11 +66,12 @@ class Purse:
         limit_usd: float | None,
         clock: Callable[[], float],
         environment: Mapping[str, str] | None = None,
+        secret_names: Collection[str] = (),
     ) -> None:
         self.store = store
         self.limit_usd = limit_usd
         self.clock = clock
-        self.secrets = Secrets(os.environ if environment is None else environment)
+        self.secrets = Secrets(os.environ if environment is None else environment, secret_names)
         self._prices = prices
 
     def metered(
@@ -154,24 +169,41 @@ class Metered:
         return self._settled(call.id, call.reserved_usd, call.at, lambda: model.redeem(ticket))
 
     def _settled(self, number: int, worst: float, began: float, ask: Callable[[], Reply]) -> Reply:
-        """Ask, and book what came of it."""
+        """Ask, and book what came of it.
+
+        Raises:
+            ModelError: Nothing came, or nothing that can be kept; its row is settled all the same.
+        """
         purse = self._purse
+        usage: Usage | None = None
         try:
             reply = ask()
+            usage = reply.usage
+            reply = dataclasses.replace(
+                purse.secrets.reply(reply), cost_usd=self._price.cost_usd(usage), call=number
+            )
+            purse.store.settle_call(number, _result(reply, purse.clock() - began))
+            return reply
         except ModelError as error:
             told = purse.secrets.error(error)
             self._book_failure(number, told, worst, began)
             # The cause may quote what was blotted out.
             raise told from None
+        except _UNFIT as error:
+            unfit = ModelError(
+                f"{self.name} gave no reply ({CallFailure.MALFORMED}): what came of it cannot be "
+                f"kept ({_described(error, purse.secrets)}). It is not asked again, because it may "
+                "have been billed.",
+                CallFailure.MALFORMED,
+                usage=usage,
+            )
+            self._book_failure(number, unfit, worst, began)
+            raise unfit from None
         except BaseException:
-            lost = ModelError("The asking thread broke off.", CallFailure.ABANDONED)
-            self._book_failure(number, lost, worst, began)
+            lost = ModelError("The asking thread broke off.", CallFailure.ABANDONED, usage=usage)
+            with contextlib.suppress(StoreError):  # the row may have its result already
+                self._book_failure(number, lost, worst, began)
             raise
-        reply = dataclasses.replace(
-            purse.secrets.reply(reply), cost_usd=self._price.cost_usd(reply.usage), call=number
-        )
-        purse.store.settle_call(number, _result(reply, purse.clock() - began))
-        return reply
 
     def _book_failure(self, number: int, error: ModelError, worst: float, began: float) -> None:
         store = self._purse.store
@@ -248,6 +280,10 @@ def _stands(call: Call, model: Model) -> bool:
     if call.state is CallState.RESERVED:
         return isinstance(model, Deferred) and Ticket.of_details(call.details) is not None
     return call.state is CallState.SETTLED
+
+
+def _described(error: Exception, secrets: Secrets) -> str:
+    return one_line(secrets.blotted(f"{type(error).__name__}: {error}"), _ERROR_CHARACTERS)
 
 
 def _given_again(call: Call) -> Reply:

@@ -2,13 +2,13 @@
 
 import ast
 import contextlib
-import difflib
 import math
 from collections import Counter
 
 from agents.answers import read_variant
 from agents.asking import Asking, Question, ask, genome_prompt
 from agents.briefing import briefed
+from agents.changes import changes
 from agents.crossover import Merge
 from agents.figures import shown_gain
 from agents.model import Model
@@ -55,10 +55,10 @@ class ModelCrossover:
             briefing=shown.text,
             first_fitness=shown_fitness(first.fitness, context.metric),
             first=shown_genome(first.genome),
-            first_changes=fenced(changes(base, first.genome), "diff", limit=None),
+            first_changes=fenced(changes(base, first.genome, "ancestor"), "diff", limit=None),
             second_fitness=shown_fitness(second.fitness, context.metric),
             second=shown_genome(second.genome),
-            second_changes=fenced(changes(base, second.genome), "diff", limit=None),
+            second_changes=fenced(changes(base, second.genome, "ancestor"), "diff", limit=None),
             conflicts=_conflicts(merged.conflicts, is_clean=merged.genome is not None),
             predicted=_predicted(context),
             step=filled("step_code"),
@@ -85,23 +85,14 @@ def _adds_nothing(merged: Merged, base: Genome, one: Genome, other: Genome) -> b
 
 
 def is_contained(base: Genome, one: Genome, other: Genome) -> bool:
-    """True if ``other`` has every line that ``one`` changed in ``base``, comments aside."""
+    """True if ``other`` has every line that ``one`` changed in ``base``, comments aside.
+
+    Lines are counted, not placed: where ``one`` only moved some, nobody can tell here.
+    """
     before, mine, theirs = (_code_lines(genome) for genome in (base, one, other))
+    if mine == before:
+        return False
     return mine - before <= theirs - before and before - mine <= before - theirs
-
-
-def changes(base: Genome, genome: Genome) -> str:
-    """What a genome changed in an ancestor, as a unified diff."""
-    return "".join(
-        line if line.endswith("\n") else f"{line}\n"
-        for path in sorted({*base.files, *genome.files})
-        for line in difflib.unified_diff(
-            base.files.get(path, "").splitlines(keepends=True),
-            genome.files.get(path, "").splitlines(keepends=True),
-            f"ancestor/{path}",
-            path,
-        )
-    )
 
 
 def _code_lines(genome: Genome) -> Counter[tuple[str, str]]:
@@ -135,5 +126,6 @@ def _predicted(context: Context) -> str:
     gain = shown_gain(sum(gains), spread, context.metric)
     return (
         "If effects add, what the second has and the first has not gains "
-        f"{gain} (95 % interval) over the first; where they act on the same limit, less."
+        f"{gain} over the first. That is the sum of what its edits were found to gain, and the "
+        "interval takes their errors as independent; where edits act on the same limit, it is less."
     )

@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from agents.briefing import TOKENS, Briefing, Effect, FailedTry, Suggestion
+from agents.minimizer import is_useless
 from evolution.breeding import Breeder, Field
 from evolution.noise import Posterior
 from population import (
@@ -36,6 +37,8 @@ LOOKED_THROUGH = 48
 CANDIDATES = 96
 #: Best variants whose knobs are told.
 BEST = 24
+#: Edits without a gain that are told with their diffs.
+USELESS = 8
 #: Share of the tokens that the page of lessons may take.
 LESSONS_SHARE = 0.25
 #: Shares of a training at which its curve is told.
@@ -118,7 +121,7 @@ class Briefings:
         own = [*carried[-EDITS:], *brought[-EDITS:]]
         self._reckon([*own, *candidates], field)
         return Briefing(
-            lineage=[self._effect(sha, field) for sha in carried[-EDITS:]],
+            lineage=self._lineage(carried[-EDITS:], field),
             mate_lineage=[self._effect(sha, field) for sha in brought[-EDITS:]],
             borrowed=self._borrowed(candidates, field),
             failures=self._failed(parents, field, broken),
@@ -181,6 +184,16 @@ class Briefings:
         gain, sd = self._effects.get(sha, (None, None))
         diff = self._diff(variant) if with_diff else ""
         return Effect(variant.name, variant.operator, variant.hypothesis, gain, sd, diff)
+
+    def _lineage(self, shas: Sequence[str], field: Field) -> list[Effect]:
+        """The edits that a variant carries; those that cost most, or gained nothing, with diffs."""
+        effects = [self._effect(sha, field) for sha in shas]
+        gained = {sha: e.gain for sha, e in zip(shas, effects, strict=True) if is_useless(e)}
+        worst = heapq.nsmallest(USELESS, gained, key=lambda sha: gained[sha] or 0.0)
+        return [
+            self._effect(sha, field, with_diff=True) if sha in worst else effect
+            for sha, effect in zip(shas, effects, strict=True)
+        ]
 
     def _borrowed(self, candidates: Sequence[str], field: Field) -> list[Effect]:
         """Edits elsewhere that are likely to help, by what they gain at least, as likely as not."""

@@ -59,6 +59,16 @@ def hold(name: str, environ: MutableMapping[str, str] = os.environ) -> Callable[
     return give_back
 
 
+@contextmanager
+def held(name: str, environ: MutableMapping[str, str] = os.environ) -> Iterator[None]:
+    """Without one more key in ``environ``, as settings name it; every child starts without it."""
+    give_back = hold(name, environ)
+    try:
+        yield
+    finally:
+        give_back()
+
+
 def environment() -> dict[str, str]:
     """Our environment with the keys."""
     return {**os.environ, **_held}

@@ -51,7 +51,12 @@ class AgentStaff:
         prices = Prices.standard().changed(settings.prices)
         limit_usd = limit_of(store, store.run())
         self._purse = Purse(
-            store, prices, limit_usd=limit_usd, clock=clock, environment=keys.environment()
+            store,
+            prices,
+            limit_usd=limit_usd,
+            clock=clock,
+            environment=keys.environment(),
+            secret_names=(*keys.NAMES, settings.command_key),
         )
         for role in ROLES:
             prices.of(models.of(role).name)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import psutil
 
+from evolution import keys
 from evolution.config import EvolutionConfig
 from evolution.earlier_lessons import LESSONS_FILE, page_lessons
 from evolution.events import EventLog
@@ -191,9 +192,14 @@ def open_run(paths: RunPaths, *, report: Report = _silent) -> Iterator[Workspace
             f"There is no run in {paths.root}. A folder made by `evolve run` is needed. "
             "`evolve status` lists the newest; `evolve run` starts one."
         )
-    with RunLock(paths.lock), Store.open(paths.database) as store:
+    with (
+        RunLock(paths.lock),
+        contextlib.ExitStack() as stack,
+        Store.open(paths.database) as store,
+    ):
         record = store.run()
         config = EvolutionConfig.load(paths.settings)
+        stack.enter_context(keys.held(config.agents.command_key))  # before any child starts
         reopen = _reopened_script if config.task.is_script else _reopened_language_model
         task = reopen(paths, config, store, report)
         if not paths.program.is_file():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evolution import keys
 from evolution.cli.options import (
     RUNS,
     AgentsOption,
@@ -102,11 +103,12 @@ def run(  # noqa: PLR0917 - typer passes them by name
         "run.data": [str(Path(p).expanduser().resolve()) for p in data] if data else None,
     }
     settings, project = _settings(config, {k: v for k, v in overrides.items() if v is not None})
-    if not dry_run:
-        _check_containment(settings, allow_unsafe=allow_unsafe)  # before anything is made
-        _check_models(settings)
     learnt = earlier_lessons(lessons, runs, at=time.time()) if lessons is not None else None
-    paths = create_run(runs, settings, name=name, project=project, lessons=learnt, report=say)
+    with keys.held(settings.agents.command_key):
+        if not dry_run:
+            _check_containment(settings, allow_unsafe=allow_unsafe)  # before anything is made
+            _check_models(settings)
+        paths = create_run(runs, settings, name=name, project=project, lessons=learnt, report=say)
     if dry_run:
         with Store.open(paths.database) as store:
             store.set_fact(DRY_RUN, True)

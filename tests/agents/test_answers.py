@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents import Mutator, Proposal, Reply, ScriptedModel, ToolUse
-from agents.answers import Draft, changed, read_variant
+from agents.answers import (
+    Draft,
+    changed,
+    gain_in,
+    hypothesis_in,
+    read_variant,
+    suggestion_in,
+)
 from agents.replacements import Refused
 from agents.twin.edits import replacements
 from population import Genome, canonical_hash, contract_problems, knobs, set_knobs
@@ -289,3 +296,39 @@ def test_what_becomes_a_proposal_parses_and_what_does_not_is_refused(data):
         assert canonical_hash(result.genome) != canonical_hash(PARENT)
     else:
         assert len(model.asked) == 2
+
+
+# --- what is said in words -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "hypothesis", "gain", "suggestion"),
+    [
+        ("HYPOTHESIS: wider\nEXPECTED_GAIN: -1e-3\nSUGGESTION: S3", "wider", -1e-3, "S3"),
+        (
+            "**Hypothesis:** wider\n- **EXPECTED_GAIN:** 0.01\n* suggestion: S3.",
+            "wider",
+            0.01,
+            "S3",
+        ),
+        ("HYPOTHESIS:\nEXPECTED GAIN: much\nSUGGESTION: S3 or S4", "(none given)", None, ""),
+        ("a HYPOTHESIS: no\n", "(none given)", None, ""),
+    ],
+)
+def test_what_an_answer_in_words_states_is_read_from_its_line(text, hypothesis, gain, suggestion):
+    assert (hypothesis_in(text), gain_in(text), suggestion_in(text)) == (
+        hypothesis,
+        gain,
+        suggestion,
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\n" * 200_000, "HYPOTHESIS" + ":" * 200_000, "SUGGESTION:" + "- " * 200_000, "*" * 200_000],
+    ids=["empty lines", "colons", "dashes", "marks"],
+)
+def test_a_long_reply_that_states_nothing_is_read_in_one_pass(text):
+    # Each of these took minutes, or hours, where its length was squared.
+    assert hypothesis_in(text) == "(none given)"
+    assert (gain_in(text), suggestion_in(text)) == (None, "")

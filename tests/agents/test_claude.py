@@ -1,10 +1,12 @@
 """Claude by the real SDK, over real HTTP, against the twin. Nothing is patched."""
 
+import contextlib
 import json
 import random
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -22,6 +24,7 @@ from agents import (
     Usage,
 )
 from agents.assembly import Assembly
+from agents.batching import Batch
 from agents.claude import missing_key
 from agents.messages_api import request_of
 from agents.twin import Fault, FaultKind, PromptCache, Twin
@@ -287,6 +290,29 @@ def test_a_conversation_that_ends_with_the_assistant_is_a_mistake_of_ours():
 def test_an_event_that_the_protocol_does_not_allow_is_refused(data):
     with pytest.raises(ValueError, match=r"."):
         Assembly().take(data)
+
+
+def test_a_use_that_is_nested_without_end_is_refused():
+    deep = "[" * 5_000 + "]" * 5_000
+    with pytest.raises(ValueError, match="nested deeper"):
+        Assembly().take(f'{{"type": "ping", "x": {deep}}}')
+    asked = {"model": "claude-opus-5-5", "max_tokens": 999, "messages": [], "tools": [TOOL_JSON]}
+    parts = written(submitting(asked), asked, "r1")
+    usage = {"input_tokens": 1, "output_tokens": 2}
+    stream = [data for _, data in events(parts, message(parts, asked, "r1", usage))]
+    (place,) = {d["index"] for d in stream if d.get("content_block", {}).get("type") == "tool_use"}
+    for depth in (60, 600, 5_000):
+        nested = '{"word": ' + "[" * depth + "]" * depth + "}"
+        delta = {"type": "input_json_delta", "partial_json": nested}
+        assembly = Assembly()
+        for data in stream:
+            if data.get("index") != place or data["type"] != "content_block_delta":
+                assembly.take(json.dumps(data))
+            if data.get("index") == place and data["type"] == "content_block_start":
+                told = {"type": "content_block_delta", "index": place, "delta": delta}
+                assembly.take(json.dumps(told))
+        with pytest.raises(ValueError, match="not whole"):
+            assembly.reply("r1")
 
 
 def mutilated(value: object, rng: random.Random) -> object:
@@ -559,6 +585,77 @@ def test_a_prompt_of_a_batch_that_failed_is_a_failure_in_its_place():
     assert failed.kind is CallFailure.BAD_REQUEST
     assert isinstance(answered, Reply)
     assert answered.usage != Usage()
+
+
+ODD_LINES = (
+    b"{",
+    b"[]",
+    b'{"custom_id": "prompt-0"}',
+    b'{"custom_id": "prompt-0", "result": []}',
+    b'{"custom_id": "prompt-0", "result": {"type": "succeeded"}}',
+    b'{"custom_id": "prompt-0", "result": {"type": "succeeded", "message": "x"}}',
+    b'{"custom_id": "prompt-0", "result": {"type": "errored", "error": null}}',
+    b'{"custom_id": "prompt-0", "result": ' + b"[" * 5_000 + b"]" * 5_000 + b"}",
+)
+
+
+@pytest.mark.parametrize("odd", ODD_LINES, ids=range(len(ODD_LINES)))
+def test_a_line_of_another_shape_costs_a_batch_that_one_result(odd):
+    good = {
+        "model": "m",
+        "content": [{"type": "text", "text": "Yes."}],
+        "stop_reason": "end_turn",
+        "usage": {"input_tokens": 1, "output_tokens": 1},
+    }
+    line = {"custom_id": "prompt-1", "result": {"type": "succeeded", "message": good}}
+    with answering(odd + b"\n" + json.dumps(line).encode() + b"\n") as url:
+        settings = ClaudeSettings(base_url=url, retries=0)
+        model = Claude(settings, environ={"ANTHROPIC_API_KEY": KEY})
+        replies = model.collect(Batch("batch-1", 2))
+    assert replies is not None
+    failed, answered = replies
+    assert isinstance(failed, ModelError)
+    assert failed.kind is CallFailure.MALFORMED
+    assert isinstance(answered, Reply)
+    assert answered.text == "Yes."
+
+
+def test_a_batch_whose_state_has_another_shape_is_malformed():
+    with answering(b"", state=b'["ended"]') as url:
+        settings = ClaudeSettings(base_url=url, retries=0)
+        model = Claude(settings, environ={"ANTHROPIC_API_KEY": KEY})
+        with pytest.raises(ModelError) as caught:
+            model.collect(Batch("batch-1", 2))
+    assert caught.value.kind is CallFailure.MALFORMED
+
+
+@contextlib.contextmanager
+def answering(results: bytes, state: bytes = b""):
+    """A server that has one batch, which has ended."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            address = f"http://127.0.0.1:{server.server_address[1]}/results"
+            ended = json.dumps({"processing_status": "ended", "results_url": address}).encode()
+            body = results if self.path == "/results" else state or ended
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def test_a_batch_that_nobody_knows_is_an_error():

@@ -35,6 +35,33 @@ def test_ideas_are_read_with_what_they_say():
     assert read_ideas(handed_in(IDEAS), [])[1] == Idea("share the embedding", 0.009, Intent.EXPLORE)
 
 
+WORDS = """Here they are:
+IDEA: drop the softcap | GAIN: 0.001 | INTENT: speed
+- **IDEA:** share the embedding | gain: 9e-3 | intent: Explore
+IDEA: warm the rate up longer
+IDEA: x | GAIN: a lot | INTENT: magic
+IDEA: | GAIN: 1
+"""
+
+
+def test_ideas_in_words_are_read_line_by_line():
+    assert read_ideas(Reply(WORDS), []) == [
+        Idea("drop the softcap", 0.001, Intent.SPEED),
+        Idea("share the embedding", 0.009, Intent.EXPLORE),
+        Idea("warm the rate up longer"),
+        Idea("x"),
+    ]
+
+
+def test_a_server_without_tools_makes_a_mutation_in_two_steps():
+    model = ScriptedModel([WORDS, GOOD])
+    proposal = Mutator(model, TWO_STEPS).propose(a_context(intent="speed"))
+    assert isinstance(proposal, Proposal)
+    assert "IDEA: what would be changed" in model.asked[0].messages[0].text
+    assert all(str(intent) in model.asked[0].messages[0].text for intent in Intent)
+    assert "drop the softcap" in model.asked[1].messages[-1].text
+
+
 def test_what_is_known_or_said_twice_is_dropped():
     ideas = [*IDEAS, IDEAS[0] | {"hypothesis": "Drop the soft-cap, softcap."}]
     ideas.append(IDEAS[1] | {"hypothesis": "Share the Embedding!"})

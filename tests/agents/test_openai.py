@@ -18,8 +18,11 @@ from agents import (
     ToolUse,
     Usage,
 )
+from agents.answers import read_variant
 from agents.chat_api import ChatAssembly, request_of
 from agents.prices import most_input_tokens
+from agents.replacements import Refused
+from population import Genome
 from tests.agents.chat_server import END, USAGE, ChatServer, Step, chunk, saying, using
 
 pytest.importorskip("openai")
@@ -123,6 +126,17 @@ def test_arguments_that_are_no_json_are_shown_to_their_author_and_used_by_nobody
         reply = an_openai(server).reply(a_prompt(answer=ANSWER))
     assert not reply.tool_uses
     assert reply.text == '{"word": oops}'
+
+
+@pytest.mark.parametrize("depth", [60, 600, 5_000])
+def test_arguments_that_are_nested_without_end_are_used_by_nobody(depth):
+    assembly = ChatAssembly()
+    arguments = '{"word": ' + "[" * depth + "]" * depth + "}"
+    for part in using("submit", arguments)[:-1]:
+        assembly.take(part)
+    reply = assembly.reply(a_prompt(answer=ANSWER), "r")
+    assert reply.tool_uses == []
+    assert isinstance(read_variant(reply, Genome({"train.py": "A = 1\n"})), Refused)
 
 
 def test_a_server_that_does_not_count_is_taken_to_have_done_all_that_was_allowed():

@@ -7,7 +7,6 @@ from agents.prompts import (
     filled,
     shown_fitness,
     shown_genome,
-    shown_history,
     shown_sigma,
     standing,
 )
@@ -48,13 +47,6 @@ def test_what_is_not_known_is_said_to_be_so():
     assert shown_fitness(None) == shown_fitness(Fitness(None, 0.1, 0)) == "not scored yet"
     assert shown_sigma(None) == "not known yet"
     assert shown_sigma(0.002).startswith("0.0020")
-
-
-def test_history_is_bounded():
-    text = shown_history(["x" * 10_000, "a\nb\nc", *["line"] * 1000])
-    assert len(text) < 2000
-    assert "a b c" in text
-    assert shown_history([]) == "```\nnothing yet\n```"
 
 
 def test_holes_are_filled_once_and_all_of_them():

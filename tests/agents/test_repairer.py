@@ -137,16 +137,21 @@ def test_edits_that_gained_nothing_are_named():
     effects = [
         Effect("g001-001", "knob", "clearly good", 0.004, 0.0005),
         Effect("g001-002", "knob", "perhaps good", 0.001, 0.002),
-        Effect("g001-003", "knob", "clearly bad", -0.004, 0.0005),
+        Effect("g001-003", "knob", "clearly bad", -0.004, 0.0005, "-A = 1\n+A = 2\n"),
+        Effect("g001-005", "knob", "rather good", 0.0035, 0.002),
         Effect("g001-004", "knob", "not known", None, None),
     ]
     model = ScriptedModel([SMALLER] * 2)
     Minimizer(model).propose(a_context(briefing=Briefing(lineage=effects)))
-    named = model.prompts[0].partition("nothing was gained")[2]
-    assert {effect.hypothesis for effect in effects if effect.hypothesis in named} == {
+    _, _, named = model.prompts[0].partition("those of which nothing was gained")
+    useless, _, undecided = named.partition("undecided, the smallest gain first")
+    assert [e.hypothesis for e in effects if e.hypothesis in useless] == ["clearly bad"]
+    assert "-A = 1\n+A = 2\n" in useless
+    assert undecided.index("perhaps good") < undecided.index("rather good")
+    assert [e.hypothesis for e in effects if e.hypothesis in undecided] == [
         "perhaps good",
-        "clearly bad",
-    }
+        "rather good",
+    ]
     Minimizer(model).propose(a_context())
     assert "none is known" in model.prompts[1]
 

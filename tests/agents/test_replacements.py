@@ -1,3 +1,4 @@
+import re
 import time
 
 import pytest
@@ -156,3 +157,34 @@ def test_a_whole_file_is_the_only_fenced_block():
     assert whole_file("````\na = '''\n```\n'''\n````") == "a = '''\n```\n'''\n"
     assert whole_file("```\na\n```\n```\nb\n```") is None
     assert whole_file("a = 1") is None
+
+
+OLD_FENCE = re.compile(
+    r"^(?P<marks>`{3,})[^\n`]*\n(?P<text>.*?)^(?P=marks)[ \t]*$", re.MULTILINE | re.DOTALL
+)
+FENCE_LINES = st.sampled_from(["```", "```` ", "```python", "````x", "a = 1", "", "a ```", "```a`"])
+
+
+@given(st.lists(FENCE_LINES, max_size=12))
+def test_a_fence_is_what_a_regular_expression_says_it_is(lines):
+    text = "\n".join(lines)
+    found = [match["text"] for match in OLD_FENCE.finditer(text + "\n")]
+    assert whole_file(text) == (found[0] if len(found) == 1 else None)
+
+
+# Each of these took minutes, or hours, where its length was squared.
+def test_a_long_reply_of_fences_that_never_end_has_no_file():
+    assert whole_file("```a\n" * 200_000) is None
+
+
+def test_a_long_line_after_a_mark_is_a_path():
+    head = "<<<<<<< SEARCH a" + " " * 500_000 + "b"
+    (found,) = read_blocks(f"{head}\na\n=======\nb\n>>>>>>> REPLACE\n")
+    assert found.path.startswith("a ")
+
+
+def test_of_many_blocks_that_fit_nowhere_the_first_three_are_told():
+    text = "\n".join(f"value_{number} = {number}" for number in range(2_000))
+    blocks = [Block((f"nothing {number} " * 20,), ()) for number in range(50_000)]
+    refused = apply_blocks(Genome.single(text), blocks)
+    assert refused.reason.count("is nowhere in the file") == 3

@@ -23,10 +23,13 @@ from agents import (
     Purse,
     Reply,
     Tool,
+    ToolResult,
+    ToolUse,
     Usage,
     forecast,
     limit_of,
 )
+from agents.secrets import Secrets
 from population import CallState, CommissionState, RoleSpending, Spending, Store
 from tests.agents.providers import PRICE, PRICES, Provider, ask
 from tests.builders import NOW, a_run, a_variant
@@ -315,6 +318,30 @@ def test_keys_of_the_environment_reach_neither_provider_nor_store_nor_genome(sto
         assert KEY.encode() not in file.read_bytes()
 
 
+def test_secrets_are_found_under_any_name_that_is_given_and_within_headers(store):
+    pat, header, token = "ghp-0123456789", "header-0123456789", "token-0123456789"
+    environment = {
+        "GH_PAT": pat,
+        "OPENAI_CUSTOM_HEADERS": f"X-Gateway: {header}\nAuthorization: Bearer {token}",
+    }
+    leaky = Reply(f"{pat} {header} {token}")
+    assert Secrets(environment, ("GH_PAT",)).reply(leaky).text == (
+        "[GH_PAT] [OPENAI_CUSTOM_HEADERS] [OPENAI_CUSTOM_HEADERS]"
+    )
+    assert pat in Secrets(environment).reply(leaky).text
+    purse = Purse(
+        store,
+        PRICES,
+        limit_usd=ROOMY,
+        clock=lambda: NOW,
+        environment=environment,
+        secret_names=("GH_PAT",),
+    )
+    purse.metered(Provider([leaky])).reply(ask())
+    (call,) = store.calls(with_texts=True)
+    assert not any(secret in repr(call) for secret in (pat, header, token))
+
+
 def math_nan():
     return float("nan")
 
@@ -322,6 +349,50 @@ def math_nan():
 def test_a_reply_that_no_database_takes_is_kept_readable(store):
     reply = a_purse(store).metered(Provider(["lone \ud800 and \0 nul"])).reply(ask())
     assert reply.text == store.calls()[0].reply == "lone ? and ? nul"
+
+
+def nested(depth: int) -> object:
+    value: object = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply("", tool_uses=(ToolUse("1", "submit", {"edits": nested(5_000)}),)),
+        Reply("", native=nested(5_000)),
+        Reply("", tool_uses=(ToolUse("1", "submit", None),)),
+    ],
+    ids=["deep arguments", "deep turn", "no arguments"],
+)
+def test_a_reply_that_cannot_be_kept_is_a_failure_that_is_paid_and_leaves_nothing_reserved(
+    store, reply
+):
+    provider = Provider([reply])
+    with pytest.raises(ModelError, match="cannot be kept") as caught:
+        a_purse(store).metered(provider).reply(ask())
+    assert caught.value.kind is CallFailure.MALFORMED
+    (call,) = store.calls()
+    assert (call.state, call.failure) == (CallState.FAILED, "malformed")
+    assert call.cost_usd == PRICE.cost_usd(provider.ledger[0])
+    assert store.spending().reserved_usd == 0.0
+
+
+def test_every_text_of_a_reply_can_be_kept_whatever_it_holds(store):
+    odd = "a\ud800b"
+    use = ToolUse(odd, odd, {odd: odd})
+    given = Reply(odd, stop_reason=odd, tool_uses=(use,), model=odd, request_id=odd, native=odd)
+    metered = a_purse(store).metered(Provider([given]))
+    reply = metered.reply(ask())
+    assert reply.tool_uses == (ToolUse("a?b", "a?b", {"a?b": "a?b"}),)
+    assert (reply.stop_reason, reply.model, reply.request_id) == ("a?b",) * 3
+    (call,) = store.calls()
+    assert (call.state, call.stop_reason, call.request_id) == (CallState.SETTLED, "a?b", "a?b")
+    told = Message("user", "Go on.", tool_results=(ToolResult(odd, "done"),))
+    turns = (*ask().messages, Reply("", tool_uses=(use,)).message(), told)
+    assert metered.reply(ask(messages=turns)).text == "reply 2"
 
 
 def test_a_model_without_a_price_is_refused_before_it_is_asked(store):

@@ -59,7 +59,7 @@ def test_a_model_is_told_what_the_union_would_gain_if_effects_add():
     model = ScriptedModel([HEAD + BLOCK] * 2)
     one, other = a_parent(GELU, 0, Fitness(1.56, 0.001, 2)), a_parent(CAPLESS, 1)
     cross(model, parents=[one, other], briefing=Briefing(mate_lineage=brought))
-    assert "gains +0.00600 ± 0.00098 (95 % interval) over the first" in model.prompts[0]
+    assert "gains +0.00600 ± 0.00098 over the first. That is the sum" in model.prompts[0]
     unknown = [dataclasses.replace(brought[0], gain=None, sd=None), brought[1]]
     cross(model, parents=[one, other], briefing=Briefing(mate_lineage=unknown))
     assert "cannot be said yet" in model.prompts[1]
@@ -108,6 +108,15 @@ def test_ideas_that_differ_in_a_value_or_a_place_are_not_the_same():
         if i != j and is_contained(BASE, one, other)
     }
     assert contained == {(0, 3), (2, 3)}
+
+
+def test_a_parent_that_only_moved_lines_is_not_taken_for_one_without_a_change():
+    lines = ["a = 1", "b = 2", "c = 3", "d = 4", "e = 5", ""]
+    base = Genome.single("\n".join(lines))
+    moved = Genome.single("\n".join([lines[1], lines[0], *lines[2:]]))
+    other = Genome.single(base.main.replace("e = 5", "e = 6"))
+    assert not is_contained(base, moved, other)
+    assert not is_contained(base, other, moved)
 
 
 def test_a_genome_of_several_files_is_united_file_by_file():

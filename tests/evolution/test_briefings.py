@@ -45,6 +45,8 @@ def test_a_run_tells_its_lineage_failures_machine_and_work_under_way(tmp_path):
     assert [effect.variant for effect in last.lineage][-1] == parent.name
     assert all(effect.gain is not None and effect.sd > 0 for effect in last.lineage)
     assert last.lineage[0].gain > 0
+    told = [effect for _, made in seen for effect in made.lineage if effect.gain is not None]
+    assert all(bool(effect.diff) == (effect.gain <= 0) for effect in told)
     assert all("SOFTCAP" in failed.diff for failed in last.failures)
     assert last.failures[0].message.startswith("it broke at line 7")
     assert "processor cores" in last.hardware

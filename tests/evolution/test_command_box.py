@@ -18,6 +18,7 @@ from evolution.models import Models
 from evolution.operators import built_in
 from evolution.sandbox.command_worker import read_back
 from evolution.sitting import staff_of
+from evolution.workspace import open_run
 from population import Store
 from tests.evolution.runs import an_engine
 from tests.evolution.sandbox.confined import need
@@ -364,6 +365,10 @@ def test_a_run_with_a_coding_agent_commits_its_edits_and_keeps_its_key_nowhere(
         agents__model="agent",
         agents__prices={"agent": {"input": 0.1, "output": 0.1}},
     )
+    with open_run(paths):  # whether or not a model is made
+        assert "AGENT_KEY" not in os.environ
+        assert keys.environment()["AGENT_KEY"] == KEY
+    assert os.environ["AGENT_KEY"] == KEY
     options = {"after_turn": waiting, "operators": built_in(), "staff": staff_of}
     with keys.hidden(), an_engine(paths, **options) as (engine, _, _):
         engine.run()
