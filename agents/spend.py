@@ -31,6 +31,7 @@ from population.records import Json
 
 #: The store's fact that takes the place of the settings' limit, in dollars.
 LIMIT = "limit_usd"
+_ANSWER = "answer"  # fact of a call: the tool that its reply had to use
 
 
 class Purse:
@@ -122,9 +123,12 @@ class Metered:
             if not self._had:
                 return None
             call = self._had.popleft()
-            if (call.operator, call.template) == (prompt.role, prompt.template):
+            if _answers(call, prompt):
                 return call
-            self._had.clear()  # the conversation takes another course from here on
+            # The conversation takes another course from here on: nobody asks for the rest.
+            left = [one for one in (call, *self._had) if one.state is CallState.RESERVED]
+            self._had.clear()
+            self._purse.store.abandon_these([one.id for one in left if one.id is not None])
             return None
 
     def _paid(self, prompt: Prompt) -> Reply:
@@ -250,6 +254,21 @@ def _stands(call: Call, model: Model) -> bool:
     return call.state is CallState.SETTLED
 
 
+def _answers(call: Call, prompt: Prompt) -> bool:
+    """True if a stored call was for what is asked now.
+
+    What counts is the form of answer: prompt files may have been edited since, by an upgrade, and
+    what a run knows has changed, but the reply is one to the same question. Where the answer is
+    plain text, the prompt files say what was asked for.
+    """
+    if call.operator != prompt.role:
+        return False
+    told = call.details.get(_ANSWER)
+    if told is None:  # text, or a row of an earlier version
+        return call.template == prompt.template
+    return prompt.answer is not None and told == prompt.answer.name
+
+
 def _given_again(call: Call) -> Reply:
     if call.state is CallState.FAILED:
         error = call.details.get("error", "")
@@ -289,6 +308,7 @@ def _asked(
         system=tuple(prompt.system),
         earlier=tuple(f"{message.role}: {_shown(message)}" for message in earlier),
         tools=json.dumps([_tool(tool) for tool in tools]) if tools else "",
+        details={_ANSWER: prompt.answer.name} if prompt.answer is not None else {},
     )
 
 
