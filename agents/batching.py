@@ -34,12 +34,15 @@ class Pace:
         gather_seconds: Wait for further prompts after the first.
         first_look: Pause between two looks at a batch, in seconds; doubled with each.
         longest_look: The longest such pause.
+        called_off_seconds: How long a batch that nobody needs any more is waited for. Whoever
+            cannot be told to end it, or does not, is asked again when the run goes on.
     """
 
     largest: int = 64
     gather_seconds: float = 2.0
     first_look: float = 5.0
     longest_look: float = 60.0
+    called_off_seconds: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +163,7 @@ class Batched:
         self._lock = threading.Lock()
         self._gathering: _Group | None = None
         self._watched: dict[str, _Watch] = {}
-        self._is_called_off = False
+        self._called_off_at: float | None = None
         self._closed = threading.Event()
 
     @property
@@ -179,7 +182,7 @@ class Batched:
     def hand_in(self, prompt: Prompt, key: int, note: Note) -> Ticket:
         """See ``Deferred``. The first of a group waits for others, then hands all of them in."""
         with self._lock:
-            if self._is_called_off or self._closed.is_set():
+            if self._called_off_at is not None or self._closed.is_set():
                 raise ModelError("No more batches are handed in.", CallFailure.RESTING)
             group = self._gathering
             is_first = group is None
@@ -216,27 +219,33 @@ class Batched:
                     "hours, and is given up.",
                     CallFailure.ABANDONED,
                 )
-            if self._closed.wait(watch.pause):
+            if self._is_let_be() or self._closed.wait(watch.pause):
                 raise ModelError(
                     f"The batch {ticket.batch.id} is under way. It is asked for again when the "
                     "run goes on.",
                     CallFailure.UNDER_WAY,
                 )
 
+    def _is_let_be(self) -> bool:
+        """True if what nobody needs has been waited for long enough."""
+        since = self._called_off_at
+        return since is not None and self._clock() - since > self._pace.called_off_seconds
+
     def call_off(self) -> None:
         """Nobody needs what is under way: no more is handed in, and open batches end early.
 
-        Returns at once; the provider is told by another thread.
+        Returns at once; the provider is told by another thread, and again at each look until it
+        has heard.
         """
         with self._lock:
-            if self._is_called_off:
+            if self._called_off_at is not None:
                 return
-            self._is_called_off = True
+            self._called_off_at = self._clock()
             watched = list(self._watched.values())
 
         def cancel() -> None:
             for watch in watched:
-                watch.cancel(self._clerk)
+                watch.cancel(self._clerk, self._pace.first_look)
 
         threading.Thread(target=cancel, name="call-off", daemon=True).start()
 
@@ -266,9 +275,9 @@ class Batched:
         with self._lock:
             new = _Watch(batch, self._pace.first_look, self._pace.longest_look)
             watch = self._watched.setdefault(batch.id, new)
-            is_needed = not self._is_called_off
+            is_needed = self._called_off_at is None
         if not is_needed:
-            watch.cancel(self._clerk)
+            watch.cancel(self._clerk, self._pace.first_look)
         return watch
 
 
@@ -293,6 +302,7 @@ class _Watch:
     longest_pause: float
     results: list[Reply | ModelError] | None = None
     looked_at: float | None = None
+    is_called_off: bool = False
     is_cancelled: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -301,6 +311,7 @@ class _Watch:
         with self.lock:
             is_due = self.looked_at is None or clock() - self.looked_at >= self.pause
             if self.results is None and is_due:
+                self._try_to_cancel(clerk)
                 try:
                     self.results = clerk.collect(self.batch)
                 except ModelError as error:
@@ -313,14 +324,21 @@ class _Watch:
                 self.looked_at = clock()
             return self.results
 
-    def cancel(self, clerk: Clerk) -> None:
-        """End it early, if it has not ended."""
+    def cancel(self, clerk: Clerk, pause: float) -> None:
+        """End it early, if it has not ended; from here on it is looked at often."""
         with self.lock:
-            if self.results is not None or self.is_cancelled:
+            if self.results is not None or self.is_called_off:
                 return
-            try:
-                clerk.cancel(self.batch)
-            except ModelError:
-                return  # it ends by itself, and is waited for
-            self.is_cancelled = True
-            self.looked_at = None  # look at once
+            self.is_called_off = True
+            self.pause = min(pause, self.pause)
+            self._try_to_cancel(clerk)
+
+    def _try_to_cancel(self, clerk: Clerk) -> None:
+        if not self.is_called_off or self.is_cancelled:
+            return
+        try:
+            clerk.cancel(self.batch)
+        except ModelError:
+            return  # tried again at the next look
+        self.is_cancelled = True
+        self.looked_at = None  # look at once

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from agents.figures import shown_gain, shown_sigma
+from agents.figures import shown_fitness, shown_gain, shown_sigma
 from agents.room import Section, fitted
 from agents.tokens import estimated_tokens
-from population import Direction, Metric, fenced, one_line
+from population import Direction, Fitness, Metric, fenced, one_line
 from population.people import SUGGESTION_LIMIT
 
 if TYPE_CHECKING:
@@ -132,6 +132,8 @@ class Briefing:
         under_way: Hypotheses that others work on now, or that wait for a score.
         lessons: The run's page of lessons, Markdown.
         borrowed: Edits of other lineages that worked, best first.
+        scores: What the parents are to be held against: fitnesses by name, e.g. ``the baseline
+            g000-000``.
     """
 
     lineage: Sequence[Effect] = ()
@@ -144,6 +146,7 @@ class Briefing:
     lessons: str = ""
     borrowed: Sequence[Effect] = ()
     mate_lineage: Sequence[Effect] = ()
+    scores: Mapping[str, Fitness] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +190,7 @@ def _sections(context: "Context") -> dict[str, Section]:
     unit = f", in {one_line(metric.unit)}" if metric.unit else ""
     gains = f"gain with its 95 % interval{unit}, positive is better"
     return {
-        "score": Section("The score", _score_lines(metric, context.sigma)),
+        "score": Section("The score", _score_lines(context)),
         "hardware": Section("The machine and one trial", _lines(told.hardware)),
         "suggestions": Section(
             "Ideas of the people who own this run, by number; weigh them as ideas of a colleague",
@@ -226,15 +229,30 @@ def _sections(context: "Context") -> dict[str, Section]:
             is_blocks=True,
         ),
         "history": Section(
-            "What was tried, newest first", [one_line(line, _LINE) for line in context.history]
+            "What was tried, newest first; gains with their 95 % interval, positive is better",
+            [_tried(line) for line in context.history],
         ),
     }
 
 
-def _score_lines(metric: Metric, sigma: float | None) -> list[str]:
+def _score_lines(context: "Context") -> list[str]:
+    metric = context.metric
     way = "higher" if metric.direction is Direction.MAXIMIZE else "lower"
-    noise = f"noise of one trial: {shown_sigma(sigma, metric)}"
-    return [one_line(f"{metric.name}, {way} is better"), one_line(noise)]
+    lines = [
+        f"{metric.name}, {way} is better",
+        f"noise of one trial: {shown_sigma(context.sigma, metric)}",
+        *(f"{who}: {shown_fitness(f, metric)}" for who, f in context.briefing.scores.items()),
+    ]
+    return [one_line(line, _LINE) for line in lines]
+
+
+def _tried(line: str) -> str:
+    """A line of history in the room it has: of a long one the reason is cut, not the result."""
+    reason, arrow, result = line.rpartition(" → ")
+    result = one_line(result, _LINE // 2)
+    if not arrow:
+        return one_line(line, _LINE)
+    return f"{one_line(reason, _LINE - len(arrow) - len(result))}{arrow}{result}"
 
 
 def _lines(text: str) -> list[str]:

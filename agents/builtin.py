@@ -118,7 +118,8 @@ def _free_knobs(path: str, knobs: Mapping[str, KnobValue], context: Context) -> 
 def _knob_problem(before: Mapping[str, KnobValue], changes: Mapping[str, KnobValue]) -> str:
     if not changes:
         return "no knob can be moved"
-    if any(isinstance(v, float) and not math.isfinite(v) for v in changes.values()):
+    moved_to = (e for v in changes.values() for e in (v if isinstance(v, tuple) else (v,)))
+    if any(isinstance(v, float) and not math.isfinite(v) for v in moved_to):
         return "moved beyond all numbers"
     return divisibility_breaks(before, {**before, **changes})
 

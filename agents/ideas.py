@@ -106,7 +106,9 @@ def chosen(ideas: Sequence[Idea], intent: Intent, rng: Generator) -> Idea:
 
 
 def known_ideas(context: Context) -> list[str]:
-    """Hypotheses of what was tried and of what is under way."""
+    """Hypotheses of what was tried and of what is under way, as they stood when it was asked."""
+    if context.known is not None:
+        return list(context.known)
     tried = (_untitled(line).rpartition(" → ") for line in context.history)
     hypotheses = [head or rest for head, _, rest in tried]
     under_way = [_untitled(line) for line in context.briefing.under_way]

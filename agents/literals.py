@@ -7,6 +7,7 @@ people name them.
 """
 
 import ast
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -290,6 +291,8 @@ def _drawn(found: Mapping[str, Literal], rng: Generator) -> dict[str, KnobValue]
     changes: dict[str, KnobValue] = {}
     for key in rng.choice(keys, size=len(keys), replace=False, p=shares).tolist():
         value = _moved(found[key], rng)
+        if isinstance(value, float) and not math.isfinite(value):
+            continue  # moved beyond all numbers: it has no literal
         if repr(value) != repr(found[key].value):
             changes[key] = value
         if len(changes) == count:

@@ -39,7 +39,7 @@ class Mutator:
     def propose(self, context: Context) -> Proposal | Refusal:
         """Ask, apply, lint; the author may correct itself once at each step."""
         shown = briefed(context, self._asking.context_tokens)
-        intent = possible(_wanted(context), can_borrow=shown.counts["borrowed"] > 0)
+        intent = _wanted(context, shown)
         if self._asking.is_two_step:
             return self._in_two_steps(context, shown, intent)
         prompt = self._prompt(context, shown, intent, "step_code")
@@ -103,7 +103,16 @@ class Mutator:
         )
 
 
-def _wanted(context: Context) -> Intent:
-    """The intent that the context fixes; drawn if it fixes none."""
+def _wanted(context: Context, shown: ShownBriefing) -> Intent:
+    """The intent that the context fixes; drawn if it fixes none.
+
+    What is fixed stands, also where nothing is left to borrow: asked again after a restart, the
+    question is the same one.
+    """
     fixed = [intent for intent in Intent if intent == context.intent]
-    return fixed[0] if fixed else drawn_intent(context.rng)
+    return fixed[0] if fixed else settled(drawn_intent(context.rng), shown)
+
+
+def settled(intent: Intent, shown: ShownBriefing) -> Intent:
+    """``intent``, or what takes its place where the briefing has nothing to borrow."""
+    return possible(intent, can_borrow=shown.counts["borrowed"] > 0)

@@ -36,8 +36,10 @@ class Context:
             failure.
         contract: What offspring must keep.
         briefing: What the run knows beside that, for language models.
-        intent: What a mutation is meant to be (``agents.intents.Intent``); empty to let the
-            operator draw.
+        intent: What a mutation is meant to be (``agents.intents.Intent``), and stays whatever the
+            run learns meanwhile; empty to let the operator draw. Of a repair it names the trial.
+        known: Ideas that count as known to whoever has ideas first; None for what history and
+            briefing say now.
     """
 
     parents: Sequence[Parent]
@@ -52,6 +54,7 @@ class Context:
     briefing: Briefing = field(default_factory=Briefing)
     intent: str = ""
     metric: Metric = field(default_factory=Metric)
+    known: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

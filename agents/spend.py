@@ -44,6 +44,7 @@ LIMIT = "limit_usd"
 # What a reply that has no end, or is not what it says to be, raises where it is walked or kept.
 _UNFIT = (RecursionError, ValueError, TypeError, AttributeError, KeyError, OverflowError)
 _ERROR_CHARACTERS = 200
+_ANSWER = "answer"  # fact of a call: the tool that its reply had to use
 
 
 class Purse:
@@ -137,9 +138,12 @@ class Metered:
             if not self._had:
                 return None
             call = self._had.popleft()
-            if (call.operator, call.template) == (prompt.role, prompt.template):
+            if _answers(call, prompt):
                 return call
-            self._had.clear()  # the conversation takes another course from here on
+            # The conversation takes another course from here on: nobody asks for the rest.
+            left = [one for one in (call, *self._had) if one.state is CallState.RESERVED]
+            self._had.clear()
+            self._purse.store.abandon_these([one.id for one in left if one.id is not None])
             return None
 
     def _paid(self, prompt: Prompt) -> Reply:
@@ -286,6 +290,21 @@ def _described(error: Exception, secrets: Secrets) -> str:
     return one_line(secrets.blotted(f"{type(error).__name__}: {error}"), _ERROR_CHARACTERS)
 
 
+def _answers(call: Call, prompt: Prompt) -> bool:
+    """True if a stored call was for what is asked now.
+
+    What counts is the form of answer: prompt files may have been edited since, by an upgrade, and
+    what a run knows has changed, but the reply is one to the same question. Where the answer is
+    plain text, the prompt files say what was asked for.
+    """
+    if call.operator != prompt.role:
+        return False
+    told = call.details.get(_ANSWER)
+    if told is None:  # text, or a row of an earlier version
+        return call.template == prompt.template
+    return prompt.answer is not None and told == prompt.answer.name
+
+
 def _given_again(call: Call) -> Reply:
     if call.state is CallState.FAILED:
         error = call.details.get("error", "")
@@ -325,6 +344,7 @@ def _asked(
         system=tuple(prompt.system),
         earlier=tuple(f"{message.role}: {_shown(message)}" for message in earlier),
         tools=json.dumps([_tool(tool) for tool in tools]) if tools else "",
+        details={_ANSWER: prompt.answer.name} if prompt.answer is not None else {},
     )
 
 

@@ -78,6 +78,7 @@ class Briefings:
         self._machine = machine
         self._lessons = lessons
         self._tuner = tuner
+        self.tokens = tokens
         self._lesson_tokens = int(LESSONS_SHARE * tokens)
         self._curves: dict[str, Sequence[Mapping[str, float]]] = {}
         self._failures: dict[int, FailedTry] = {}
@@ -101,6 +102,7 @@ class Briefings:
         field: Field,
         *,
         under_way: Sequence[str] = (),
+        at_work: Sequence[str] = (),
         suggestions: Sequence[Suggestion] = (),
         broken: Trial | None = None,
     ) -> Briefing:
@@ -109,7 +111,9 @@ class Briefings:
         Args:
             parents: Their commits, the fitter first.
             field: As it stands.
-            under_way: What other operators make now, one line each.
+            under_way: What other operators have made, and what waits for a worker, one line each.
+            at_work: Who is at work on what, where nobody knows the idea yet, one line each: told
+                last, and only as far as there is room.
             suggestions: Ideas of people that this proposal may take up.
             broken: The trial to be repaired; None if none is.
         """
@@ -129,8 +133,9 @@ class Briefings:
             tuner=self._knob_state(parents[0], field) if self._tuner is None else self._tuner(),
             hardware=self._hardware(field),
             suggestions=tuple(suggestions),
-            under_way=[*under_way, *self._waiting(field)][:UNDER_WAY],
+            under_way=[*under_way, *self._waiting(field), *at_work][:UNDER_WAY],
             lessons=self._lessons(self._lesson_tokens),
+            scores=_scores(field),
         )
 
     # --- edits -------------------------------------------------------------------------------
@@ -330,6 +335,20 @@ def knob_lines(own: Mapping[str, KnobValue], best: Sequence[Mapping[str, KnobVal
             line += f"; the best {len(numbers)}: {low:g} to {high:g}, middle {middle:g}"
         lines.append(line)
     return "\n".join(lines)
+
+
+def _scores(field: Field) -> dict[str, Fitness]:
+    """The fitness of the baseline, and of the best variant, if that is another."""
+    fitnesses = field.known.fitnesses
+    first = next((sha for sha, variant in field.variants.items() if not variant.parents), None)
+    scored = [sha for sha in fitnesses if sha in field.variants and fitnesses[sha].is_scored]
+    best = max(scored, key=lambda sha: fitnesses[sha], default=None)
+    named = (("the baseline", first), ("the best variant", best if best != first else None))
+    return {
+        f"{what} {field.variants[sha].name}": fitnesses[sha]
+        for what, sha in named
+        if sha is not None and sha in fitnesses and fitnesses[sha].is_scored
+    }
 
 
 def _is_of_genome(trial: Trial) -> bool:

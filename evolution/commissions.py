@@ -26,13 +26,16 @@ from agents import (
     Review,
 )
 from agents.batching import HANDED_IN
-from agents.briefing import Briefing
-from agents.intents import drawn_intent
+from agents.briefing import Briefing, briefed
+from agents.ideas import known_ideas
+from agents.intents import Intent, drawn_intent
+from agents.mutator import settled
 from evolution.breeding import Breeder, Field, Knowledge
 from evolution.briefings import Briefings
 from evolution.confirmation import trial_seed
-from evolution.manuals import operator_weights
-from evolution.pool import Pool
+from evolution.manuals import REPAIRER, operator_weights
+from evolution.mishaps import Mishaps
+from evolution.pool import Broken, Pool
 from evolution.review import Reviewer, judged
 from evolution.story import Story
 from evolution.suggestions import READER, as_offered, credited, next_offers
@@ -42,6 +45,7 @@ from population import (
     FailureClass,
     Manual,
     Store,
+    StoreError,
     Trial,
     Variant,
 )
@@ -66,7 +70,8 @@ MENDABLE = (
 )
 #: Commissions that make no variant: ``errands`` has them.
 ERRANDS = ("librarian", "critic")
-_CRITIC, _MUTATOR, _REPAIRER, _TRIAL = "critic", "mutator", "repairer", "trial "
+_CRITIC, _MUTATOR, _REPAIRER, _TRIAL = "critic", "mutator", REPAIRER, "trial "
+_KNOWN = "known ideas "  # with its number: a fact of a commission that has ideas first
 _LASTING = (CallFailure.OUT_OF_MONEY, CallFailure.UNAUTHORISED)  # waiting mends neither
 
 
@@ -134,6 +139,7 @@ class Commissions:
         rng_seed: Of the run: all chance of a commission follows from it and the number.
         clock: Seconds since the epoch.
         briefings: Gathers what operators are told.
+        mishaps: Takes in threads that broke.
         reviewer: Reads proposals before they are trained; None if nobody does.
     """
 
@@ -149,10 +155,12 @@ class Commissions:
         rng_seed: int,
         clock: Callable[[], float],
         briefings: Briefings,
+        mishaps: Mishaps,
         reviewer: Reviewer | None = None,
     ) -> None:
         self._store = store
         self._briefings = briefings
+        self._mishaps = mishaps
         self._reviewer = reviewer
         self._breeder = breeder
         self._staff = staff
@@ -161,7 +169,7 @@ class Commissions:
         self._story = story
         self._rng_seed = rng_seed
         self._clock = clock
-        self._pool: Pool[Delivery] = Pool()
+        self._pool: Pool[Delivery] = Pool(lasting=(StoreError,))
         self._under_way: dict[int, Commission] = {}
         self._ready: deque[tuple[int, Proposal]] = deque()
         self._broken: deque[Trial] = deque()
@@ -201,14 +209,24 @@ class Commissions:
         field = self._breeder.field(known()) if left else None
         for commission in left:
             assert field is not None
-            born = self._born_before(commission, field)
+            born, problem = self._born_before(commission, field), self._outdated(commission, field)
             if born is not None:
                 self._close(commission.id, born)
-            elif field.barred.intersection(commission.parents):
-                refusal = Refusal(commission.operator, "a parent of it was banned meanwhile")
-                self._refuse(commission.id, refusal, None)
+            elif problem is not None:
+                self._refuse(commission.id, Refusal(commission.operator, problem), None)
             else:
                 self._start(commission, field)
+
+    def _outdated(self, commission: Commission, field: Field) -> str | None:
+        """Why an open commission is not taken up again; None if it is."""
+        assert self._staff is not None
+        if field.barred.intersection(commission.parents):
+            return "a parent of it was banned meanwhile"
+        if commission.operator not in self._staff.operators:
+            return f"{commission.operator} was turned off meanwhile"
+        if not operator_weights(field.known.manual, {commission.operator: 1.0}):
+            return f"the manual leaves {commission.operator} out meanwhile"
+        return None
 
     def attend(self, known: Callable[[], Knowledge], manual: Manual, wanted: int) -> None:
         """Take in what has been carried out, and commission what is missing of ``wanted``."""
@@ -218,9 +236,11 @@ class Commissions:
         if missing <= 0 or not self._asked_of(manual) or self._clock() < self._rests_until:
             return
         field = self._breeder.field(known())
+        may_repair = bool(operator_weights(manual, {_REPAIRER: 1.0}))
+        may_repair = may_repair and not self._mishaps.rests(_REPAIRER)
         # After a failure a single one finds out whether the provider is back.
         for _ in range(1 if self._failure else missing):
-            if self._broken:
+            if self._broken and may_repair:
                 self._commission_repair(self._broken.popleft(), field)
             else:
                 self._commission(field)
@@ -279,7 +299,11 @@ class Commissions:
         """The operators that may be asked, with their weights."""
         known = self._staff.operators if self._staff is not None else ()
         allowed = operator_weights(manual, self._weights)
-        return {name: weight for name, weight in allowed.items() if name in known}
+        return {
+            name: weight
+            for name, weight in allowed.items()
+            if name in known and not self._mishaps.rests(name)
+        }
 
     def _commission(self, field: Field) -> None:
         """Draw an operator and parents, keep the commission, and have it carried out."""
@@ -289,17 +313,31 @@ class Commissions:
         if drawn is None:
             return
         operator, parents = drawn
-        # Kept with it: carried out again after a kill, it is asked for the same.
-        intent = drawn_intent(np.random.default_rng([rng_seed, 2])) if operator == _MUTATOR else ""
+        offered = next_offers(self._store.suggestions()) if operator == READER else ()
+        now = self._clock()
+        draft = Commission(0, operator, parents, "", rng_seed, now, suggestions=tuple(offered))
         commission = self._store.open_commission(
             operator=operator,
             parents=parents,
             rng_seed=rng_seed,
-            intent=str(intent),
-            at=self._clock(),
-            suggestions=next_offers(self._store.suggestions()) if operator == READER else (),
+            intent=self._intent(draft, field),
+            at=now,
+            suggestions=offered,
         )
         self._start(commission, field)
+
+    def _intent(self, commission: Commission, field: Field) -> str:
+        """What a mutation is to be, kept with it: after a kill it is asked for the same.
+
+        So whether there is anything to borrow is settled now, and not when it is asked.
+        """
+        if commission.operator != _MUTATOR:
+            return ""
+        intent = drawn_intent(np.random.default_rng([commission.rng_seed, 2]))
+        if intent is Intent.BORROW:
+            shown = briefed(self._context(commission, field), self._briefings.tokens)
+            intent = settled(intent, shown)
+        return str(intent)
 
     def _commission_repair(self, trial: Trial, field: Field) -> None:
         number = len(self._store.commissions()) + 1
@@ -325,11 +363,9 @@ class Commissions:
         return None
 
     def _start(self, commission: Commission, field: Field) -> None:
-        rng = np.random.default_rng([commission.rng_seed, 1])
-        context = self._breeder.context(field, commission.parents, rng)
-        context = replace(
-            context, briefing=self._briefing(commission, field), intent=commission.intent
-        )
+        context = self._context(commission, field)
+        if commission.operator == _MUTATOR:
+            context = replace(context, known=self._known_ideas(commission, context))
         assert self._staff is not None
         self._under_way[commission.id] = commission
         work = partial(carried_out, self._staff, commission, context, self._reviewer)
@@ -341,6 +377,26 @@ class Commissions:
             parents=list(commission.parents),
         )
 
+    def _context(self, commission: Commission, field: Field) -> Context:
+        rng = np.random.default_rng([commission.rng_seed, 1])
+        context = self._breeder.context(field, commission.parents, rng)
+        briefing = self._briefing(commission, field)
+        return replace(context, briefing=briefing, intent=commission.intent)
+
+    def _known_ideas(self, commission: Commission, context: Context) -> list[str]:
+        """What was known when the commission was given.
+
+        Judged by what is known after a restart, an idea whose code was paid for would be handed
+        back: it may be under way by then, or tried.
+        """
+        key = f"{_KNOWN}{commission.id}"
+        kept = self._store.fact(key)
+        if isinstance(kept, list):
+            return [str(line) for line in kept]
+        known = known_ideas(context)
+        self._store.set_fact(key, list(known))
+        return known
+
     def _briefing(self, commission: Commission, field: Field) -> Briefing:
         """What the operator is told beside its parents."""
         broken = None
@@ -349,24 +405,30 @@ class Commissions:
         return self._briefings.briefing(
             commission.parents,
             field,
-            under_way=self._being_made(field),
+            under_way=[f"{made.operator}: {made.hypothesis}" for _, made in self._ready],
+            at_work=self._at_work(field),
             suggestions=as_offered(self._store, commission.suggestions),
             broken=broken,
         )
 
-    def _being_made(self, field: Field) -> list[str]:
-        """Proposals that wait, and what other operators are at."""
-        ready = [f"{made.operator}: {made.hypothesis}" for _, made in self._ready]
-        asked = [
+    def _at_work(self, field: Field) -> list[str]:
+        """Whose offspring other operators are at, where no idea is known yet."""
+        return [
             f"{one.operator} is at work on {' and '.join(names)}"
             for one in self._under_way.values()
             if (names := [field.variants[sha].name for sha in one.parents])
         ]
-        return [*ready, *asked]
 
     # --- taking in ---------------------------------------------------------------------------
 
-    def _take(self, commission: Commission, delivery: Delivery) -> None:
+    def _take(self, commission: Commission, delivery: Delivery | Broken) -> None:
+        if isinstance(delivery, Broken):
+            self._mishaps.take(commission, delivery.error)
+            self._store.forget_fact(f"{_KNOWN}{commission.id}")
+            return
+        self._mishaps.note_good(commission.operator)
+        if delivery.failure is CallFailure.UNDER_WAY:
+            return  # it stays open: its replies can be had in a next sitting
         self._note(delivery)
         if not isinstance(delivery.result, Proposal):
             self._refuse(commission.id, delivery.result, delivery.failure)
@@ -393,11 +455,13 @@ class Commissions:
 
     def _close(self, number: int, variant: Variant) -> None:
         self._store.close_commission(number, CommissionState.BORN, variant=variant.sha)
+        self._store.forget_fact(f"{_KNOWN}{number}")
 
     def _refuse(self, number: int, refusal: Refusal, failure: CallFailure | None) -> None:
         self._store.close_commission(
             number, CommissionState.REFUSED, reason=refusal.reason, was_read=failure is None
         )
+        self._store.forget_fact(f"{_KNOWN}{number}")
         self._story.refused(number, refusal, failure)
 
     def _born_before(self, commission: Commission, field: Field) -> Variant | None:

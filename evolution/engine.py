@@ -29,6 +29,7 @@ from evolution.jobs import Jobs
 from evolution.lessons import Lessons
 from evolution.manuals import Circumstances, Manuals
 from evolution.marking import MARKS, withdraw_barred
+from evolution.mishaps import Mishaps
 from evolution.noise import Posterior
 from evolution.racing import contender
 from evolution.requests import answered
@@ -145,6 +146,7 @@ class Engine:
             lessons=self._lessons.shown,
             tokens=config.agents.context_tokens,
         )
+        self._mishaps = Mishaps(store=store, story=self._story, logs=workspace.paths.logs)
         self._commissions = self._made_commissions(staff, record.rng_seed, briefings)
         self._errands = Errands(
             store=store,
@@ -154,6 +156,7 @@ class Engine:
             staff=staff,
             settings=config.agents,
             story=self._story,
+            mishaps=self._mishaps,
             rng_seed=record.rng_seed,
             clock=clock,
         )
@@ -214,6 +217,7 @@ class Engine:
             rng_seed=rng_seed,
             clock=self._clock,
             briefings=briefings,
+            mishaps=self._mishaps,
             reviewer=Reviewer(reading_of(agents)) if agents.critic_reads else None,
         )
 
@@ -339,7 +343,8 @@ class Engine:
         return Knowledge(
             fitnesses=self._store.fitnesses(),
             sigma=self._belief().sigma,
-            history=self._story.history(),
+            # Models alone read it, and what each edit gained is reckoned anew for each belief.
+            history=self._story.history(self._belief() if self._has_models else None),
             manual=self._manual(),
             belief=self._belief(),
         )

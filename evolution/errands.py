@@ -29,7 +29,8 @@ from evolution.commissions import ERRANDS, Staff, Witness
 from evolution.confirmation import trial_seed
 from evolution.errand_notes import figures_of, trial_notes
 from evolution.lessons import Lessons
-from evolution.pool import Pool
+from evolution.mishaps import Mishaps
+from evolution.pool import Broken, Pool
 from evolution.review import reading_of
 from evolution.story import Story
 from population import (
@@ -37,6 +38,7 @@ from population import (
     CommissionState,
     Purpose,
     Store,
+    StoreError,
     Trial,
     TrialStatus,
     Verdict,
@@ -76,6 +78,7 @@ class Errands:
         staff: Its models carry out; None in a run without a language model.
         settings: How often, and whether.
         story: Is told.
+        mishaps: Takes in threads that broke.
         rng_seed: Of the run.
         clock: Seconds since the epoch.
     """
@@ -90,6 +93,7 @@ class Errands:
         staff: Staff | None,
         settings: AgentSettings,
         story: Story,
+        mishaps: Mishaps,
         rng_seed: int,
         clock: Callable[[], float],
     ) -> None:
@@ -100,9 +104,10 @@ class Errands:
         self._staff = staff
         self._settings = settings
         self._story = story
+        self._mishaps = mishaps
         self._rng_seed = rng_seed
         self._clock = clock
-        self._pool: Pool[Brought] = Pool()
+        self._pool: Pool[Brought] = Pool(lasting=(StoreError,))
         self._under_way: dict[int, Commission] = {}
         self._fresh: set[int] = set()  # trials that no distillation was asked about
 
@@ -120,8 +125,13 @@ class Errands:
         ended = self._store.trials(purpose=Purpose.SCREEN)
         self._fresh = {t.id for t in ended if t.status.is_final and t.id not in listed}
         for commission in asked:
-            if commission.operator in ERRANDS and commission.state is CommissionState.OPEN:
+            if commission.operator not in ERRANDS or commission.state is not CommissionState.OPEN:
+                continue
+            if self._is_wanted(commission.operator):
                 self._start(commission, known())
+            else:
+                reason = f"{commission.operator} was turned off meanwhile"
+                self._refuse(commission, Refusal(commission.operator, reason), None)
         last = self._store.verdicts()[-1:]
         if last and not any(one.intent == f"{_VERDICT}{last[0].label}" for one in asked):
             self.explain(last[0], known)
@@ -137,12 +147,18 @@ class Errands:
             self._take(self._under_way.pop(number), brought, known())
         every = self._settings.lessons_every
         is_busy = any(one.operator == _LIBRARIAN for one in self._under_way.values())
-        if may_ask and every and len(self._fresh) >= every and not is_busy:
+        may_ask = may_ask and self._is_wanted(_LIBRARIAN)
+        if may_ask and len(self._fresh) >= every and not is_busy:
             self._distil(known())
+
+    def _is_wanted(self, operator: str) -> bool:
+        """False for what the settings turn off, and for what broke too often."""
+        is_on = self._settings.critic if operator == _CRITIC else self._settings.lessons_every > 0
+        return is_on and not self._mishaps.rests(operator)
 
     def explain(self, verdict: Verdict, known: Callable[[], Knowledge]) -> None:
         """Have a verdict put into words, once; nothing without a champion."""
-        if self._staff is None or not self._settings.critic or verdict.champion is None:
+        if self._staff is None or not self._is_wanted(_CRITIC) or verdict.champion is None:
             return
         intent = f"{_VERDICT}{verdict.label}"
         self._start(self._opened(_CRITIC, intent, (verdict.champion,)), known())
@@ -231,19 +247,28 @@ class Errands:
 
     # --- taking in ---------------------------------------------------------------------------
 
-    def _take(self, commission: Commission, brought: Brought, known: Knowledge) -> None:
+    def _take(self, commission: Commission, brought: Brought | Broken, known: Knowledge) -> None:
+        if isinstance(brought, Broken):
+            self._mishaps.take(commission, brought.error)
+            return
+        self._mishaps.note_good(commission.operator)
+        if brought.failure is CallFailure.UNDER_WAY:
+            return  # it stays open: its reply can be had in a next sitting
         result = brought.result
         match result:
             case Refusal():
-                self._store.close_commission(
-                    commission.id, CommissionState.REFUSED, reason=result.reason
-                )
-                self._story.refused(commission.id, result, brought.failure)
+                self._refuse(commission, result, brought.failure)
             case Distillation():
                 assert known.belief is not None
                 self._lessons.take(result, commission.id, known.belief)
             case Explanation():
                 self._keep_reading(commission, result)
+
+    def _refuse(
+        self, commission: Commission, refusal: Refusal, failure: CallFailure | None
+    ) -> None:
+        self._store.close_commission(commission.id, CommissionState.REFUSED, reason=refusal.reason)
+        self._story.refused(commission.id, refusal, failure)
 
     def _keep_reading(self, commission: Commission, said: Explanation) -> None:
         verdict = self._verdict(commission)

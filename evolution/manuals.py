@@ -28,6 +28,8 @@ from population.errors import did_you_mean
 TRAILER = "Manual"
 #: So many digits of its hash name a manual to people.
 HASH_DIGITS = 12
+#: An operator that has no weight, for it is asked after a crash; a manual may name it.
+REPAIRER = "repairer"
 #: The store's fact that says which manual is in force, and what is wrong with its file.
 IN_FORCE = "manual"
 
@@ -295,7 +297,7 @@ def _budget_mistake(manual: Manual, budget: Budget) -> str | None:
 
 
 def _operators_mistake(manual: Manual, weights: Mapping[str, float]) -> str | None:
-    known = OperatorSettings.model_fields
+    known = (*OperatorSettings.model_fields, REPAIRER)
     for name in manual.operators or ():
         if name not in known:
             return f"operators names {name!r}, which is unknown. {did_you_mean(name, known)}"

@@ -8,18 +8,32 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 Result = TypeVar("Result")
 
 
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """What is left of a piece of work that raised an error."""
+
+    error: Exception
+
+
 class Pool(Generic[Result]):
     """Runs pieces of work side by side; the caller decides how many.
 
-    What a piece of work raises is raised by ``finished``, in the thread that asks.
+    What a piece of work raises is its result: one that is broken must not end all others. Only what
+    ends a process, and an error that says that the run's own books cannot be kept, is raised by
+    ``finished``, in the thread that asks.
+
+    Args:
+        lasting: Errors that no other piece of work will be spared.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lasting: tuple[type[Exception], ...] = ()) -> None:
+        self._lasting = lasting
         self._running: dict[int, threading.Thread] = {}
         self._ended: queue.SimpleQueue[tuple[int, Result | BaseException]] = queue.SimpleQueue()
         self._has_news = threading.Event()
@@ -45,16 +59,19 @@ class Pool(Generic[Result]):
         self._running[key] = thread
         thread.start()
 
-    def finished(self) -> list[tuple[int, Result]]:
+    def finished(self) -> list[tuple[int, Result | Broken]]:
         """What has ended since the last call, in the order in which it did."""
-        results: list[tuple[int, Result]] = []
+        results: list[tuple[int, Result | Broken]] = []
         self._has_news.clear()
         while not self._ended.empty():
             key, result = self._ended.get()
             self._running.pop(key).join()
-            if isinstance(result, BaseException):
+            if not isinstance(result, BaseException):
+                results.append((key, result))
+            elif isinstance(result, Exception) and not isinstance(result, self._lasting):
+                results.append((key, Broken(result)))
+            else:
                 raise result
-            results.append((key, result))
         return results
 
     def wait(self, seconds: float) -> None:
@@ -71,7 +88,7 @@ class Pool(Generic[Result]):
     def _do(self, key: int, work: Callable[[], Result]) -> None:
         try:
             result: Result | BaseException = work()
-        except BaseException as error:  # noqa: BLE001 - it is raised in the engine's thread
+        except BaseException as error:  # noqa: BLE001 - the engine's thread gets it
             result = error
         self._ended.put((key, result))
         self._has_news.set()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from evolution.credit import SourceCredit, source_credits
 from evolution.manuals import ManualStanding, manual_standing
+from evolution.mishaps import BROKE, broken_commissions
 from evolution.spending import ModelSpending, model_spending
 from evolution.workspace import DRY_RUN
 from population import (
@@ -117,6 +118,8 @@ class RunStatus:
         pinned: Names of the variants that people pinned.
         banned: Names of those that they banned.
         open_suggestions: Suggestions of people that are offered, or wait for it.
+        broken: Commissions whose threads raised an error: how many, by operator.
+        last_break: What the last of them said, and where its traceback is; empty without one.
     """
 
     name: str
@@ -145,11 +148,14 @@ class RunStatus:
     pinned: Sequence[str] = ()
     banned: Sequence[str] = ()
     open_suggestions: int = 0
+    broken: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    last_break: str = ""
 
     def as_dict(self) -> dict[str, object]:
         """The same as plain JSON values; ``fitness`` as it is kept, ``value`` as the metric's."""
         facts = dataclasses.asdict(self)
         facts["models"] = self.models.as_dict() if self.models is not None else None
+        facts["broken"] = dict(self.broken)
         facts["trial_counts"] = {str(status): n for status, n in self.trial_counts.items()}
         for name, standing in (("baseline", self.baseline), ("champion", self.champion)):
             if standing is not None:
@@ -182,6 +188,7 @@ def run_status(
     elapsed = _elapsed(store, trials, now if is_live else None)
     sigma, verdicts = store.fact("sigma"), store.verdicts()
     champion, marked = store.champion(), store.marked()
+    broken = broken_commissions(store)
     return RunStatus(
         name=record.name,
         state=record.state,
@@ -212,6 +219,8 @@ def run_status(
         pinned=[variants[sha].name for sha, m in marked.items() if m.mark is Mark.PINNED],
         banned=[variants[sha].name for sha, m in marked.items() if m.mark is Mark.BANNED],
         open_suggestions=sum(s.state is SuggestionState.OPEN for s in store.suggestions()),
+        broken=Counter(commission.operator for commission in broken),
+        last_break=broken[-1].reason.removeprefix(BROKE) if broken else "",
     )
 
 

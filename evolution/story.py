@@ -1,9 +1,11 @@
 """Story: what happened in a run, told to the event log and to the operators."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from agents import CallFailure, Refusal
+from agents.figures import shown_gain, with_unit
 from evolution.events import EventLog
+from evolution.noise import Effect, Posterior
 from population import (
     Critique,
     Outcome,
@@ -29,6 +31,7 @@ class Story:
         self._store = store
         self._events = events
         self._lines: dict[int, str] = {}
+        self._belief: Posterior | None = None
 
     def tell(self, kind: str, **facts: object) -> None:
         """Append one event."""
@@ -140,24 +143,51 @@ class Story:
             suspects=[one.edit for one in reading.suspects],
         )
 
-    def history(self) -> list[str]:
-        """What was tried, newest first, one line each."""
+    def history(self, belief: Posterior | None = None) -> list[str]:
+        """What was tried, newest first, one line each: who, why, and what it did.
+
+        Args:
+            belief: Says what each edit gained; reckoned once for each belief. None to tell scores
+                alone.
+        """
         final = [status for status in TrialStatus if status.is_final]
         ended = self._store.latest_trials(HISTORY_LINES, purpose=Purpose.SCREEN, status=final)
-        known = {trial.id: self._lines.get(trial.id) or self._line(trial) for trial in ended}
-        self._lines = known  # what has ended does not change
-        return list(known.values())
+        if belief is not self._belief:  # every gain is another one now
+            self._belief, self._lines = belief, {}
+        missing = [trial for trial in ended if trial.id not in self._lines]
+        variants = {trial.id: self._store.variant(trial.variant) for trial in missing}
+        effects = _effects(list(variants.values()), belief)
+        lines = self._lines | {
+            trial.id: self._line(trial, variants[trial.id], effects) for trial in missing
+        }
+        self._lines = {trial.id: lines[trial.id] for trial in ended}
+        return list(self._lines.values())
 
-    def _line(self, trial: Trial) -> str:
-        variant = self._store.variant(trial.variant)
-        outcome = trial.outcome
+    def _line(self, trial: Trial, variant: Variant, effects: Mapping[str, Effect]) -> str:
+        outcome, metric = trial.outcome, self._store.metric()
+        effect = effects.get(variant.sha)
         if outcome is not None and outcome.failure is not None:
             result = f"{trial.status.value}: {outcome.failure.message}"
         elif outcome is not None and outcome.val_bpb is not None:
-            metric = self._store.metric()
             result = f"{metric.name} {metric.shown(outcome.val_bpb):.6g}"
             if metric.unit == "bpb":
                 result = f"val_bpb {outcome.val_bpb:.4f}"
         else:
             result = trial.status.value
+        if effect is not None:
+            gain = with_unit(shown_gain(-effect.mean, effect.sd, metric), metric)
+            against = "its parent" if len(variant.parents) == 1 else "the sum of its parents"
+            result = f"gain {gain} over {against}, {result}"
         return f"{variant.operator}: {variant.hypothesis} → {result}"
+
+
+def _effects(variants: Sequence[Variant], belief: Posterior | None) -> Mapping[str, Effect]:
+    """What the edits did, as far as it is known."""
+    if belief is None:
+        return {}
+    known = dict.fromkeys(
+        variant.sha
+        for variant in variants
+        if variant.parents and variant.sha in belief and belief.is_scored(variant.sha)
+    )
+    return belief.edit_effects(list(known))

@@ -40,6 +40,9 @@ MAIN = "train.py"
 
 KnobValue: TypeAlias = "int | float | bool | str | tuple[KnobValue, ...] | None"
 
+#: Bits of an integer that counts as a knob; nothing that anyone would turn is larger.
+MOST_KNOB_BITS = 256
+
 _KNOB_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 
 
@@ -238,9 +241,12 @@ def literal_value(node: ast.expr) -> KnobValue:
     """The value of a literal, arithmetic of numbers included.
 
     Raises:
-        ValueError: It is none; so do the errors of arithmetic.
+        ValueError: It is none, or an integer of more than ``MOST_KNOB_BITS``; so do the errors of
+            arithmetic.
     """
     match node:
+        case ast.Constant(value=int() as value) if value.bit_length() > MOST_KNOB_BITS:
+            raise ValueError("beyond what anyone would turn")
         case ast.Constant(value=bool() | int() | float() | str() | None as value):
             return value
         case ast.Tuple(elts=elements):
@@ -277,7 +283,7 @@ def _arithmetic(node: ast.BinOp) -> int | float:
             result = left**right
         case _:
             raise ValueError("not the arithmetic of a literal")
-    if abs(result) > 2**256:
+    if abs(result) > 2**MOST_KNOB_BITS:
         raise ValueError("beyond any number a genome needs")
     return result
 

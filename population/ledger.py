@@ -96,6 +96,22 @@ def abandon(session: Session, *, before: float, without: str) -> list[int]:
     """
     lost = select(CallRow).where(_IS_RESERVED, CallRow.at < before).order_by(CallRow.id)
     rows = [row for row in session.scalars(lost) if not (without and without in row.details)]
+    return _charged(rows)
+
+
+def abandon_these(session: Session, numbers: Sequence[int]) -> list[int]:
+    """Charge those of the calls that are still reserved at their worst case; their numbers."""
+    lost = select(CallRow).where(_IS_RESERVED, CallRow.id.in_(numbers)).order_by(CallRow.id)
+    return _charged(session.scalars(lost).all())
+
+
+def abandon_of(session: Session, commission: int) -> list[int]:
+    """Charge what is still reserved for a commission at its worst case: nobody asks for it."""
+    lost = select(CallRow).where(_IS_RESERVED, CallRow.commission == commission)
+    return _charged(session.scalars(lost.order_by(CallRow.id)).all())
+
+
+def _charged(rows: Sequence[CallRow]) -> list[int]:
     for row in rows:
         row.state = row.failure = CallState.ABANDONED.value
         row.cost_usd = row.reserved_usd

@@ -465,6 +465,11 @@ class Store:
             found: Json = None if row is None else row.value
             return found
 
+    def forget_fact(self, key: str) -> None:
+        """Drop the fact with this key, if there is one."""
+        with self._database.writing() as session:
+            session.execute(delete(FactRow).where(FactRow.key == key))
+
     def set_metric(self, metric: Metric) -> None:
         """Keep what the run's score is; once, when the run is made."""
         self.set_fact(_METRIC, metric.to_json())
@@ -618,6 +623,8 @@ class Store:
     ) -> None:
         """Note what came of an open commission; its calls and critique led to ``variant``, too.
 
+        What is still set aside for its calls is charged: nobody asks for those replies any more.
+
         Args:
             commission: Its number.
             state: What came of it.
@@ -713,6 +720,14 @@ class Store:
         """
         with self._database.writing() as session:
             return ledger.abandon(session, before=at, without=without)
+
+    def abandon_these(self, call_ids: Sequence[int]) -> list[int]:
+        """Charge those of the calls that are still reserved at their worst case; their numbers.
+
+        Nobody will ask for their replies: the conversation that they were part of went another way.
+        """
+        with self._database.writing() as session:
+            return ledger.abandon_these(session, call_ids)
 
     def attribute_call(
         self, call_id: int, *, variant: str | None = None, trial: int | None = None
@@ -850,6 +865,7 @@ def _close(
     if variant is not None:
         of_it = CritiqueRow.commission == commission
         session.execute(update(CritiqueRow).where(of_it).values(variant=variant))
+    ledger.abandon_of(session, commission)
     calls = update(CallRow).where(CallRow.commission == commission)
     session.execute(calls.values(variant=variant))
 

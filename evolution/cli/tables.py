@@ -72,6 +72,8 @@ def status_lines(status: RunStatus, *, is_live: bool = True) -> list[tuple[str, 
     lines += [("trials", _trials(status)), ("time", Text(time_words(status)))]
     if status.models is not None:
         lines.append(("models", Text("\n".join(spending_words(status.models)))))
+    if status.broken:
+        lines.append(("errors", Text(_broken(status), style="yellow")))
     if status.pinned or status.banned or status.open_suggestions:
         lines.append(("people", _people(status)))
     if status.manual is not None:
@@ -83,6 +85,12 @@ def status_lines(status: RunStatus, *, is_live: bool = True) -> list[tuple[str, 
         said = verdict_lines(status.verdict, name, status.metric, status.verdict_assurance)
         lines.append(("verdict", Text("\n".join(said))))
     return lines
+
+
+def _broken(status: RunStatus) -> str:
+    """Whose threads broke, how often, and what the last one said: a bug, to be reported."""
+    counts = ", ".join(f"{clean(name)} {count}×" for name, count in status.broken.items())
+    return f"{counts}; the last: {clean(status.last_break)}"
 
 
 def _people(status: RunStatus) -> Text:

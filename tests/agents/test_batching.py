@@ -1,5 +1,6 @@
 """Batches of the Messages API, over real HTTP, against the twin: gathered, paid once, kept."""
 
+import dataclasses
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -105,6 +106,48 @@ def test_what_is_called_off_is_not_billed_and_nothing_more_is_handed_in():
         assert not refused.value.kind.was_sent
 
 
+class DeafClerk:
+    """Takes a batch in that never ends by itself, and hears the first words to end it badly."""
+
+    name = "deaf"
+
+    def __init__(self, deaf_times):
+        self.told, self._deaf_times = 0, deaf_times
+
+    def batch(self, prompts):
+        return Batch("b1", len(prompts))
+
+    def collect(self, batch):
+        if self.told <= self._deaf_times:
+            return None
+        return [ModelError("Cancelled.", CallFailure.SERVER)] * batch.size
+
+    def cancel(self, _batch):
+        self.told += 1
+        if self.told <= self._deaf_times:
+            raise ModelError("No key.", CallFailure.UNAUTHORISED)
+
+
+def test_a_batch_is_told_to_end_until_the_provider_has_heard():
+    clerk = DeafClerk(deaf_times=3)
+    model = Batched(clerk, pace=QUICK)
+    ticket = model.hand_in(a_prompt(), 1, unkept)
+    model.call_off()
+    with pytest.raises(ModelError, match="Cancelled"):
+        model.redeem(ticket)
+    assert clerk.told == 4
+
+
+def test_a_batch_that_cannot_be_ended_is_not_waited_for_but_kept():
+    pace = dataclasses.replace(QUICK, called_off_seconds=0.3)
+    model = Batched(DeafClerk(deaf_times=10_000), pace=pace)
+    ticket = model.hand_in(a_prompt(), 1, unkept)
+    model.call_off()
+    with pytest.raises(ModelError) as caught:
+        model.redeem(ticket)
+    assert caught.value.kind is CallFailure.UNDER_WAY
+
+
 @pytest.fixture
 def store(tmp_path):
     with Store.create(tmp_path / "run.db", a_run()) as store:
@@ -155,3 +198,23 @@ def test_a_sitting_that_ends_leaves_its_batch_to_the_next_which_pays_no_second_t
         assert call.state is CallState.SETTLED
         assert store.spending().reserved_usd == 0
         assert len(twin.ledger()) == 1
+
+
+def test_what_was_handed_in_and_is_asked_for_no_more_is_charged(store):
+    commission = store.open_commission(operator="mutator", parents=(), rng_seed=1, at=time.time())
+    with Twin(echo, batch_polls=10_000) as twin:
+        first = Batched(a_clerk(twin), pace=QUICK)
+        asked = a_purse(store).metered(first, commission=commission.id)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(asked.reply, a_prompt())
+            while not any(call.details for call in store.calls()):
+                time.sleep(0.01)
+            first.close()
+            assert isinstance(waiting.exception(), ModelError)
+        twin.batches.finish()
+        twin.batches.polls = 0
+        again = a_purse(store).metered(Batched(a_clerk(twin), pace=QUICK), commission.id)
+        assert again.reply(dataclasses.replace(a_prompt("Other."), template="new")).text == "Other."
+    states = [call.state for call in store.calls()]
+    assert states == [CallState.ABANDONED, CallState.SETTLED]
+    assert store.spending().reserved_usd == 0

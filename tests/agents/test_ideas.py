@@ -202,12 +202,27 @@ def test_an_intent_that_is_fixed_is_asked_for_and_kept_with_the_commit(intent):
 
 
 def test_nothing_is_borrowed_where_there_is_nothing_to_borrow():
+    seed = next(n for n in range(99) if drawn_intent(np.random.default_rng(n)) is Intent.BORROW)
     model = ScriptedModel([GOOD, GOOD])
-    borrow = a_context(intent="borrow")
+    borrow = a_context(rng_seed=seed)
     assert Mutator(model).propose(borrow).trailers == {"Intent": "exploit"}
     no_room = Briefing(borrowed=[Effect("g001-001", "knob", "x" * 200, 0.01, 0.001, "+a" * 900)])
-    Mutator(model, Asking(context_tokens=80)).propose(a_context(intent="borrow", briefing=no_room))
+    context = a_context(rng_seed=seed, briefing=no_room)
+    Mutator(model, Asking(context_tokens=80)).propose(context)
     assert "Wanted: **exploit**" in model.prompts[1]
+
+
+def test_an_intent_that_is_fixed_stands_though_nothing_is_left_to_borrow():
+    model = ScriptedModel([GOOD])
+    assert Mutator(model).propose(a_context(intent="borrow")).trailers == {"Intent": "borrow"}
+
+
+def test_ideas_are_judged_by_what_was_known_when_they_were_asked_for():
+    tried = [f"mutator: {idea['hypothesis']} → val_bpb 1.5" for idea in IDEAS]
+    model = ScriptedModel([handed_in(IDEAS), GOOD])
+    context = a_context(history=tried, known=["something else"])
+    assert isinstance(Mutator(model, TWO_STEPS).propose(context), Proposal)
+    assert known_ideas(context) == ["something else"]
 
 
 def test_the_same_commission_gives_the_same_prompts():

@@ -30,7 +30,7 @@ from agents import (
     limit_of,
 )
 from agents.secrets import Secrets
-from population import CallState, CommissionState, RoleSpending, Spending, Store
+from population import Call, CallState, CommissionState, RoleSpending, Spending, Store
 from tests.agents.providers import PRICE, PRICES, Provider, ask
 from tests.builders import NOW, a_run, a_variant
 
@@ -241,6 +241,41 @@ def test_another_question_is_not_given_an_old_reply(store):
     metered.reply(ask(template="t2"))
     metered.reply(ask())
     assert len(provider.asked) == 2
+
+
+IDEAS, CODE = (Tool(name, "Hand in.", {"type": "object"}) for name in ("ideas", "code"))
+
+
+def test_a_paid_reply_stands_though_an_upgrade_has_edited_the_prompt_files(store):
+    commission = store.open_commission("mutator", parents=[], rng_seed=1, at=NOW).id
+    purse = a_purse(store)
+    paid = purse.metered(Provider(), commission).reply(ask(answer=CODE, template="t1"))
+    provider = Provider()
+    again = purse.metered(provider, commission).reply(ask(answer=CODE, template="t2"))
+    assert (again, provider.asked) == (paid, [])
+
+
+def test_the_reply_of_one_step_is_not_taken_for_that_of_another(store):
+    commission = store.open_commission("mutator", parents=[], rng_seed=1, at=NOW).id
+    purse = a_purse(store)
+    first = purse.metered(Provider(), commission)
+    first.reply(ask(answer=IDEAS))
+    first.reply(ask(answer=CODE))
+    provider = Provider(["corrected"])
+    metered = purse.metered(provider, commission)
+    assert metered.reply(ask(answer=IDEAS)).text == "reply 1"
+    assert metered.reply(ask(answer=IDEAS)).text == "corrected"  # not the stored code
+    assert len(provider.asked) == 1
+
+
+def test_a_closed_commission_leaves_nothing_set_aside(store):
+    commission = store.open_commission("mutator", parents=[], rng_seed=1, at=NOW).id
+    call = Call("mutator", "m", "p", "", NOW, commission=commission, reserved_usd=0.25)
+    store.reserve_call(call, limit_usd=None)
+    store.reserve_call(dataclasses.replace(call, commission=None), limit_usd=None)
+    store.close_commission(commission, CommissionState.REFUSED, reason="no use")
+    assert [one.state for one in store.calls()] == [CallState.ABANDONED, CallState.RESERVED]
+    assert (store.spending().spent_usd, store.spending().reserved_usd) == (0.25, 0.25)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in CallFailure if kind.was_sent])

@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from evolution.pool import Pool
+from evolution.pool import Broken, Pool
 
 
 def taken(pool, count):
@@ -35,14 +35,25 @@ def test_work_is_done_side_by_side_and_taken_in_as_it_ends():
     assert len(pool) == 0
 
 
-def test_what_work_raises_is_raised_where_its_result_is_wanted():
-    pool = Pool()
+def raising(error):
+    def work():
+        raise error
 
-    def broken():
-        raise KeyError("lost")
+    return work
 
-    pool.submit(1, broken)
-    with pytest.raises(KeyError, match="lost"):
+
+def test_what_work_raises_is_its_result_and_the_others_keep_theirs():
+    pool, error = Pool(), KeyError("lost")
+    pool.submit(1, raising(error))
+    pool.submit(2, lambda: "second")
+    assert dict(taken(pool, 2)) == {1: Broken(error), 2: "second"}
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(2), OSError("no disk")])
+def test_what_ends_a_process_or_all_work_is_raised_where_results_are_wanted(error):
+    pool = Pool(lasting=(OSError,))
+    pool.submit(1, raising(error))
+    with pytest.raises(type(error)):
         taken(pool, 1)
 
 
