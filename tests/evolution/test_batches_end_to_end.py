@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.batching import PRICE_SHARE, Pace
+from agents.batching import HANDED_IN, PRICE_SHARE, Pace
 from agents.twin import Twin
 from evolution.engine import Ending
 from evolution.executors import ScriptedExecutor
@@ -98,7 +98,7 @@ def test_an_engine_killed_while_a_batch_is_under_way_pays_it_once(tmp_path):
         while not handed_in and time.monotonic() < deadline:
             time.sleep(0.05)
             with Store.open(paths.database, read_only=True) as store:
-                handed_in = [call for call in store.calls() if call.details]
+                handed_in = [call for call in store.calls() if HANDED_IN in call.details]
         engine.send_signal(signal.SIGKILL)
         engine.wait()
         assert handed_in

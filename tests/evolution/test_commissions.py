@@ -4,10 +4,12 @@ from collections import Counter
 
 import pytest
 
-from agents import CallFailure, Proposal, Reply
+from agents import Asking, CallFailure, Mutator, Proposal, Purse, Refusal, Reply
+from evolution.cli.tables import status_lines
 from evolution.engine import Ending
 from evolution.events import read_events
 from evolution.executors import ScriptedExecutor
+from evolution.status import run_status
 from population import (
     CommissionState,
     FailureClass,
@@ -19,8 +21,9 @@ from population import (
     knobs,
     set_knobs,
 )
+from tests.agents.providers import PRICES
 from tests.evolution.runs import Twiddle, a_run, an_engine, crash, world
-from tests.evolution.staffs import Author, HouseStaff, block, handed_in
+from tests.evolution.staffs import ANSWERS, Author, HouseStaff, block, handed_in
 
 WANTED = re.compile(r"^Wanted: \*\*(\w+)\*\*", re.M)
 ALONE = {"operators__knob": 0.0, "operators__structure": 0.0, "operators__merge": 0.0}
@@ -157,8 +160,8 @@ def test_what_was_open_when_the_engine_died_is_carried_out_again_with_its_seed(t
         sorted(found[1] for p in asked if (found := WANTED.search(p.messages[0].text)))
         for asked in (before.asked, after.asked[: len(before.asked)])
     ]
-    # Nothing can be borrowed yet.
-    kept = [commission.intent.replace("borrow", "exploit") for commission in open_then]
+    kept = [commission.intent for commission in open_then]
+    assert "borrow" not in kept  # settled when it was given: nothing can be borrowed yet
     assert wanted[0] == sorted(filter(None, kept))
     assert wanted[0] == wanted[1]
 
@@ -260,20 +263,139 @@ def test_an_engine_told_to_end_now_does_not_wait_for_a_reply(tmp_path):
         assert not workspace.store.trials(status=TrialStatus.RUNNING)
 
 
-def test_a_bug_of_an_operator_ends_the_sitting_with_its_own_words(tmp_path):
-    class Broken(HouseStaff):
-        def operator(self, name, model):  # noqa: ARG002 - the protocol's signature
-            raise KeyError("a bug")
+def test_a_bug_of_an_operator_is_told_and_the_search_goes_on_without_it(tmp_path):
+    class Buggy(HouseStaff):
+        def operator(self, name, model):
+            if name == "mutator":
+                raise KeyError("a bug")
+            return super().operator(name, model)
 
-    with (
-        an_engine(asked_run(tmp_path), after_turn=waiting, staff=lambda _: Broken(Author())) as (
-            engine,
-            _,
-            _,
-        ),
-        pytest.raises(KeyError, match="a bug"),
+    paths = asked_run(tmp_path, limits__trials=10)
+    with an_engine(paths, after_turn=waiting, staff=lambda _: Buggy(Author())) as (
+        engine,
+        space,
+        _,
+    ):
+        assert engine.run() is Ending.FINISHED
+        status = run_status(space.store, 0.0)
+        assert len(space.store.trials(purpose=Purpose.SCREEN)) == 10
+        assert space.store.spending().reserved_usd == 0
+        assert not space.store.commissions(state=CommissionState.OPEN)
+    broke = [e.payload for e in read_events(paths.events) if e.kind == "commission_broke"]
+    assert [one["rests"] for one in broke[:3]] == [False, False, True]
+    assert len(broke) <= 3 + 2  # two were under way when it began to rest
+    assert broke[0]["error"] == "KeyError: 'a bug'"
+    assert 'raise KeyError("a bug")' in (paths.logs / broke[0]["log"]).read_text()
+    assert status.broken == {"mutator": len(broke)}
+    assert "KeyError: 'a bug'" in status.last_break
+    assert "mutator" in dict(status_lines(status))["errors"].plain
+
+
+def opened(space, operator, intent, parents):
+    return space.store.open_commission(
+        operator=operator, parents=parents, rng_seed=7, at=1.0, intent=intent
+    )
+
+
+def test_what_was_turned_off_since_is_not_taken_up_again(tmp_path):
+    paths = asked_run(tmp_path, agents__critic=False, agents__lessons_every=0, limits__trials=2)
+    author = Author()
+    with an_engine(paths, staff=lambda _: HouseStaff(author)) as (engine, space, _):
+        baseline = space.store.run().baseline
+        opened(space, "repairer", "trial 1", [baseline])
+        opened(space, "critic", "verdict none", [baseline])
+        opened(space, "librarian", "trials 1", [])
+        assert engine.run() is Ending.FINISHED
+        first = space.store.commissions()[:3]
+    assert [one.state for one in first] == [CommissionState.REFUSED] * 3
+    assert {one.reason for one in first} == {
+        f"{name} was turned off meanwhile" for name in ("repairer", "critic", "librarian")
+    }
+    assert {prompt.role for prompt in author.asked} <= {"mutator", "crossover"}
+
+
+@pytest.mark.parametrize(
+    ("operators", "is_asked"), [("[mutator]", False), ("[mutator, repairer]", True)]
+)
+def test_a_manual_that_leaves_the_repairer_out_keeps_it_from_being_asked(
+    tmp_path, operators, is_asked
+):
+    def script(job):
+        is_broken = knobs(job.genome.main)["SOFTCAP"] != 15.0
+        return crash(FailureClass.ERROR, "it broke") if is_broken else world(job)
+
+    paths = asked_run(tmp_path, limits__trials=6)
+    manual = paths.program.read_text().replace("operators: all", f"operators: {operators}")
+    assert operators in manual
+    paths.program.write_text(manual)
+    staff = HouseStaff(Author())
+    staff.operators = ("mutator", "repairer")
+    executor = ScriptedExecutor(script, slot_count=2)
+    with an_engine(paths, executor, after_turn=waiting, staff=lambda _: staff) as (
+        engine,
+        space,
+        _,
     ):
         engine.run()
+        assert any(t.status is TrialStatus.CRASHED for t in space.store.trials())
+        asked = {one.operator for one in space.store.commissions()}
+    assert ("repairer" in asked) is is_asked
+
+
+class TwoSteps(HouseStaff):
+    """Its mutator has ideas first."""
+
+    def operator(self, name, model):
+        if name == "mutator":
+            return Mutator(model, Asking(is_two_step=True))
+        return super().operator(name, model)
+
+
+def test_a_resumed_commission_carries_out_the_idea_that_its_code_was_paid_for(tmp_path):
+    """Killed after the code came; meanwhile all its ideas were tried by others."""
+    ideas = [
+        {"hypothesis": text, "expected_gain": 0.1, "intent": "explore"}
+        for text in ("double the rope base", "halve the cap of the head", "another rate for all")
+    ]
+    answers = ANSWERS | {"submit_ideas": lambda *_: {"ideas": ideas}}
+    paths = asked_run(tmp_path, **ALONE, operators__crossover=0.0, limits__trials=2)
+    books = {}
+
+    def a_staff(author):
+        def made(space):
+            purse = Purse(space.store, PRICES, limit_usd=None, clock=lambda: 2.0, environment={})
+            return TwoSteps(author, purse)
+
+        return made
+
+    first = Author(answers=answers)
+    first.name = "twin-1"
+    with an_engine(paths, operators={}, staff=a_staff(first)) as (engine, space, _):
+        engine._begin()
+        engine._commissions.attend(engine._known, engine._manual(), 1)
+        engine._commissions._pool.close(20)  # the process is gone: nothing is taken in
+        (commission,) = space.store.commissions(state=CommissionState.OPEN)
+        books["calls"] = len(space.store.calls())
+        baseline = space.store.variant(space.store.run().baseline)
+        for number, idea in enumerate(ideas):
+            text = set_knobs(engine._breeder.baseline.main, {"SOFTCAP": 20.0 + number})
+            genome = engine._breeder.baseline.with_main(text)
+            engine._breeder.adopt(
+                genome, idea=idea["hypothesis"], parent=baseline, manual=engine._manual()
+            )
+    second = Author(answers=answers)
+    second.name = "twin-1"
+    with an_engine(paths, operators={}, staff=a_staff(second)) as (engine, space, _):
+        engine._begin()
+        engine._commissions._pool.wait(20)
+        (_, delivery) = engine._commissions._pool.finished()[0]
+        assert isinstance(delivery.result, Proposal)
+        of_it = [c for c in space.store.calls() if c.commission == commission.id]
+        assert len(of_it) >= books["calls"]
+        assert [p.role for p in second.asked if p.role == "mutator"] == []
+        assert space.store.fact(f"known ideas {commission.id}") is not None
+        engine._commissions._refuse(commission.id, Refusal("mutator", "enough"), None)
+        assert space.store.fact(f"known ideas {commission.id}") is None
 
 
 def test_a_variant_whose_genome_crashed_is_repaired_once(tmp_path):
