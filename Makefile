@@ -38,8 +38,8 @@ sample: $(STAMP) ## a new sample run for notebooks and tests, in analysis/sample
 notebooks: $(STAMP) ## run the notebooks on the sample run and keep what they show
 	$(BIN)/python -m tests.analysis.notebooks
 
-test: $(STAMP) ## the tests, in about five minutes on two cores
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) -m "not slow and not gpu and not api"
+test: $(STAMP) ## the tests but those of the guides, which have a target of their own
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) -m "not slow and not gpu and not api" --ignore tests/docs
 
 test-all: $(STAMP) ## adds the slow ones: minutes of real training
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) -m "not gpu and not api"

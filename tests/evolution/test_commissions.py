@@ -280,7 +280,9 @@ def test_a_bug_of_an_operator_is_told_and_the_search_goes_on_without_it(tmp_path
         status = run_status(space.store, 0.0)
         assert len(space.store.trials(purpose=Purpose.SCREEN)) == 10
         assert space.store.spending().reserved_usd == 0
-        assert not space.store.commissions(state=CommissionState.OPEN)
+        left = space.store.commissions(state=CommissionState.OPEN)
+        # Of those that did not break, a proposal may wait for the next sitting.
+        assert "mutator" not in {one.operator for one in left}
     broke = [e.payload for e in read_events(paths.events) if e.kind == "commission_broke"]
     assert [one["rests"] for one in broke[:3]] == [False, False, True]
     assert len(broke) <= 3 + 2  # two were under way when it began to rest
