@@ -1,4 +1,4 @@
-"""The clock ends with training; the model trains on when it is evaluated, for as long as it likes.
+"""The clock ends with training; the model trains on when it is evaluated, as long as it likes.
 
 Stopped by: the harness's own clock runs until the submission has arrived.
 """
@@ -17,8 +17,8 @@ GENOME = changed(
     def train_on(answer):
         def answer_later(*arguments, **options):
             model.train()
-            until = time.monotonic() + 3.0
-            while time.monotonic() < until:
+            set_rates(adamw, muon, 0.8)
+            for _ in range(120):
                 train_step(trained, (adamw, muon), batches)
             model.state_dict, model.eval = asked, evaluated
             return answer(*arguments, **options)
@@ -32,8 +32,7 @@ GENOME = changed(
 
 
 def test_it_works_on_a_naive_harness(arena):
-    honest, forged = (arena.naive(text, budget=WALL) for text in (HONEST, GENOME))
-    assert forged < honest - 0.05
+    arena.assert_gains_naively(GENOME)
 
 
 def test_it_is_refused(arena):

@@ -86,6 +86,7 @@ class Watch(threading.Thread):
         super().__init__(daemon=True)
         self.seen: set[int] = set()
         self.with_key: set[str] = set()
+        self._starting: dict[int, int] = {}
         self._pid = pid
         self._parents: dict[int, int] = {}
         self.is_over = threading.Event()
@@ -102,12 +103,25 @@ class Watch(threading.Thread):
             pid, parent = int(entry.name), int(stat.rpartition(")")[2].split()[1])
             self._parents[pid] = parent
             if self._descends(pid):
+                words = (entry / "cmdline").read_bytes()
                 environment = (entry / "environ").read_bytes()
                 self.seen.add(pid)
-                if KEY.encode() in environment:
-                    self.with_key.add((entry / "cmdline").read_bytes().decode(errors="replace"))
+                if words != (entry / "cmdline").read_bytes():
+                    return  # it became another program meanwhile: the next look tells
+                if KEY.encode() in environment and not self._is_starting(pid, words):
+                    self.with_key.add(words.decode(errors="replace"))
         except (OSError, ValueError):
             return  # it has ended meanwhile
+
+    def _is_starting(self, pid: int, words: bytes) -> bool:
+        """True for a copy of the engine that becomes another program: a moment, not 50 looks.
+
+        Between fork and exec a child has the engine's memory, its own words and environment too.
+        """
+        if words != Path(f"/proc/{self._pid}/cmdline").read_bytes():
+            return False
+        self._starting[pid] = self._starting.get(pid, 0) + 1
+        return self._starting[pid] < 50
 
     def _descends(self, pid: int) -> bool:
         while pid in self._parents and pid != self._parents[pid]:
