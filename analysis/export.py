@@ -73,7 +73,7 @@ TABLES: Mapping[str, Table] = {
 
 METRIC = "metric"
 _SNAPSHOT = "snapshot"
-_SCORES = frozenset({"fitness", "val_bpb", "last_snapshot", METRIC})
+_SCORES = frozenset({"fitness", "val_bpb", "test_bpb", "last_snapshot", METRIC})
 _GAINS = frozenset(
     {
         "expected_gain",
@@ -85,6 +85,9 @@ _GAINS = frozenset(
         "parent_gain_sd",
         "low",
         "high",
+        "test_gain",
+        "test_low",
+        "test_high",
     }
 )
 _UNITS = {"hours": "h", "budget_amount": "s or tokens", "value": "of the quantity"}

@@ -279,3 +279,10 @@ def rung_words(rung: "Mapping[str, Any]", scale: Scale) -> str:
     depth, ruling = rung["depth_scale"], str(rung["ruling"]).replace("_", " ")
     said = scale.interval(rung["gain"], rung["low"], rung["high"])
     return cut(f"depth × {depth:g}: {said}{', ' if said else ''}{ruling}", 80)
+
+
+def sealed_words(rung: "Mapping[str, Any]", scale: Scale) -> str:
+    """The same pairs on the sealed split, likewise; "" where that was not read."""
+    said = scale.interval(rung["test_gain"], rung["test_low"], rung["test_high"])
+    depth = rung["depth_scale"]
+    return cut(f"sealed test split at depth × {depth:g}: {said}", 80) if said else ""

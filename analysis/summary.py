@@ -1,13 +1,13 @@
 """Summary: what a run found, in a few sentences that claim no more than fresh seeds confirm."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from analysis.frames import records
-from analysis.frontier import rung_words
+from analysis.frontier import rung_words, sealed_words
 from analysis.scale import Scale, cut
 from population import RunState, Store
 
@@ -57,10 +57,17 @@ def summarise(
         found=_found(store, last, scale),
         searched=_searched(store, variants, trials),
         champion=_champion(champions, scale),
-        verdict=[f"{rung_words(row, scale)}, {_pairs(row, how)}" for row in records(last)],
+        verdict=[words for row in records(last) for words in _verdict(row, scale, how)],
         champion_name=str(champions["name"].iloc[0]) if len(champions) else None,
         is_confirmed=bool(judged) and judged[-1].is_confirmed,
     )
+
+
+def _verdict(row: Mapping[str, Any], scale: Scale, how: str) -> Iterator[str]:
+    """What a rung says, and what the same pairs say on the sealed split, if that was read."""
+    yield f"{rung_words(row, scale)}, {_pairs(row, how)}"
+    if sealed := sealed_words(row, scale):
+        yield sealed
 
 
 def _state(state: RunState, *, is_live: bool) -> str:

@@ -54,6 +54,10 @@ def plot_waterfall(
     for rung in _rungs(descent, verdicts):
         _draw_rung(ax, len(labels), rung, scale)
         labels.append(f"verdict at depth × {rung['depth_scale']:g}, fresh seeds")
+        if rung["test_low"] == rung["test_low"]:  # not missing
+            sealed = {key: rung[f"test_{key}"] for key in ("gain", "low", "high")}
+            _draw_rung(ax, len(labels), sealed, scale)
+            labels.append("the same on the sealed test split")
     ax.axvline(0.0, color="#8a8f96", linewidth=0.9, zorder=1)
     ax.axhline(len(bars) - 0.5, color="#c9ccd1", linewidth=0.8)
     ax.set_yticks(range(len(labels)), labels)
@@ -120,7 +124,8 @@ def _draw_rung(ax: "Axes", row: int, rung: dict[str, Any], scale: Scale) -> None
     ax.barh(row, gain, height=0.62, color=_FRESH, alpha=0.85, zorder=2)
     ax.plot([low, high], [row, row], color=_INK, linewidth=1.3, zorder=3)
     said = scale.interval(rung["gain"], rung["low"], rung["high"])
-    _write(ax, row, max(0.0, high), f"{said}, {str(rung['ruling']).replace('_', ' ')}")
+    ruling = f", {str(rung['ruling']).replace('_', ' ')}" if "ruling" in rung else ""
+    _write(ax, row, max(0.0, high), f"{said}{ruling}")
 
 
 def _rungs(descent: pd.DataFrame, verdicts: pd.DataFrame | None) -> list[dict[str, Any]]:

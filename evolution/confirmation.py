@@ -4,9 +4,10 @@ Decides which verdict runs are needed next and what they say, from the store alo
 resumes anywhere. The statistics live in `racing`.
 """
 
+import functools
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evolution.config import VerdictSettings
 from evolution.noise import Posterior
@@ -18,6 +19,7 @@ from population import (
     FailureClass,
     Purpose,
     RungVerdict,
+    SealedGain,
     Store,
     Trial,
     TrialStatus,
@@ -125,20 +127,26 @@ class Confirmation:
         return [self._rung(claim, depth, posterior) for depth in self._settings.depths]
 
     def _rung(self, claim: Claim, depth: float, posterior: Posterior) -> RungVerdict:
-        scores = [
-            (_score(pair.get(self._baseline)), _score(pair.get(claim.champion)))
+        pairs = [
+            (_scores(pair.get(self._baseline)), _scores(pair.get(claim.champion)))
             for pair in self._pairs(claim, depth).values()
             if not any(_failed_by_our_fault(trial) for trial in pair.values())
         ]
-        return judge_rung(
+        judge = functools.partial(
+            judge_rung,
             depth,
-            scores,
             pooled_variance=posterior.sigma**2,
             pooled_df=posterior.sigma_df,
             min_pairs=self._settings.pairs,
             # Only home gets further pairs for its looks; a deeper rung is looked at once.
             max_pairs=self._settings.max_pairs if depth == 1.0 else self._settings.pairs,
         )
+        rung = judge([(one[0], other[0]) for one, other in pairs])
+        sealed = judge([(one[1], other[1]) for one, other in pairs])
+        if sealed.gain is None or sealed.low is None or sealed.high is None:
+            return rung
+        gain = SealedGain(sealed.gain, sealed.low, sealed.high, sealed.pair_count)
+        return replace(rung, sealed=gain)
 
     def _wants_more(self, claim: Claim, depth: float, posterior: Posterior) -> bool:
         if depth != 1.0:  # the deeper rungs inform; home decides
@@ -203,7 +211,8 @@ def _failed_by_our_fault(trial: Trial) -> bool:
     return failure is not None and failure.kind is FailureClass.HARNESS
 
 
-def _score(trial: Trial | None) -> float | None:
+def _scores(trial: Trial | None) -> tuple[float | None, float | None]:
+    """Of a complete trial: on the validation split, and on the sealed one."""
     if trial is None or trial.status is not TrialStatus.COMPLETE or trial.outcome is None:
-        return None
-    return trial.outcome.val_bpb
+        return None, None
+    return trial.outcome.val_bpb, trial.outcome.test_bpb

@@ -42,6 +42,8 @@ def figures_of(verdict: Verdict, metric: Metric) -> list[str]:
             line += f", gain {rung.gain:+.4g}"
         if rung.low is not None and rung.high is not None:
             line += f" (95 %: {rung.low:+.4g} to {rung.high:+.4g})"
+        if rung.sealed is not None:
+            line += f", on the sealed test split {rung.sealed.gain:+.4g}"
         pairs = f"{rung.pair_count} pair{'' if rung.pair_count == 1 else 's'}"
         lines.append(f"{line}, {pairs}")
     return lines

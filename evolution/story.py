@@ -1,6 +1,7 @@
 """Story: what happened in a run, told to the event log and to the operators."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 from agents import CallFailure, Refusal
 from agents.figures import shown_gain, with_unit
@@ -100,6 +101,7 @@ class Story:
                 "low": rung.low,
                 "high": rung.high,
                 "ruling": rung.ruling.value,
+                "sealed": None if rung.sealed is None else asdict(rung.sealed),
             }
             for rung in verdict.rungs
         ]

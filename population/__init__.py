@@ -88,7 +88,7 @@ if TYPE_CHECKING:
     )
     from population.untrusted import fenced, one_line, plain
     from population.variant import Origin, Variant
-    from population.verdict import Ruling, RungVerdict, Verdict
+    from population.verdict import Ruling, RungVerdict, SealedGain, Verdict
 
 _HOMES = {
     "assurance": "Assurance",
@@ -127,7 +127,7 @@ _HOMES = {
     ),
     "untrusted": "fenced one_line plain",
     "variant": "Origin Variant",
-    "verdict": "Ruling RungVerdict Verdict",
+    "verdict": "Ruling RungVerdict SealedGain Verdict",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
@@ -192,6 +192,7 @@ __all__ = [
     "RungVerdict",
     "SchemaError",
     "Scoring",
+    "SealedGain",
     "Series",
     "Snapshot",
     "Spending",

@@ -15,7 +15,7 @@ from population.trial import (
     Snapshot,
     TrialStatus,
 )
-from population.verdict import Ruling, RungVerdict
+from population.verdict import Ruling, RungVerdict, SealedGain
 
 Document = dict[str, Any]
 
@@ -59,6 +59,7 @@ def columns_of(outcome: Outcome) -> Document:
     return {
         "status": outcome.status.value,
         "val_bpb": outcome.val_bpb,
+        "test_bpb": outcome.test_bpb,
         "scoring": outcome.scoring.value,
         "containment": outcome.containment,
         "audit": None if outcome.audit is None else numbers_to_json(outcome.audit),
@@ -89,6 +90,7 @@ def outcome_of(
     return Outcome(
         status=TrialStatus(columns["status"]),
         val_bpb=columns["val_bpb"],
+        test_bpb=columns.get("test_bpb"),
         scoring=Scoring(columns["scoring"]),
         containment=columns["containment"],
         audit=None if columns.get("audit") is None else numbers_from_json(columns["audit"]),
@@ -145,5 +147,12 @@ def rungs_to_json(rungs: Sequence[RungVerdict]) -> list[Document]:
 def rungs_from_json(documents: Sequence[Mapping[str, Any]]) -> tuple[RungVerdict, ...]:
     """The inverse of ``rungs_to_json``."""
     return tuple(
-        RungVerdict(**{**document, "ruling": Ruling(document["ruling"])}) for document in documents
+        RungVerdict(
+            **{
+                **document,
+                "ruling": Ruling(document["ruling"]),
+                "sealed": SealedGain(**document["sealed"]) if document.get("sealed") else None,
+            }
+        )
+        for document in documents
     )

@@ -98,7 +98,10 @@ def _rung(rung: RungVerdict, metric: Metric) -> str:
         return f"{words}, {_gain(rung.gain, 4)}{_unit(metric)}"
     digits = _decimals((rung.high - rung.low) / 2)
     gain, low, high = (f"{x:+.{digits}f}" for x in (rung.gain, rung.low, rung.high))
-    return f"{words}, gain {gain}{_unit(metric)} (95 %: {low} to {high}), {rung.pair_count} pairs"
+    words += f", gain {gain}{_unit(metric)} (95 %: {low} to {high})"
+    if rung.sealed is not None:
+        words += f", {rung.sealed.gain:+.{digits}f}{_unit(metric)} on the sealed test split"
+    return f"{words}, {rung.pair_count} pairs"
 
 
 def _how(assurance: Assurance | None, before: str) -> str:

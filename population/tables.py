@@ -203,6 +203,7 @@ class TrialRow(Table):
     lease_until: Mapped[float | None]
     requeue_reason: Mapped[str | None]
     val_bpb: Mapped[float | None]
+    test_bpb: Mapped[float | None]
     scoring: Mapped[str | None]
     containment: Mapped[str | None]
     audit: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))

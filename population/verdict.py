@@ -14,6 +14,26 @@ class Ruling(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class SealedGain:
+    """The gain of the same pairs on the sealed test split, which no selection ever saw.
+
+    What it falls short of the gain on the validation split is what selection made of that text's
+    own chances.
+
+    Attributes:
+        gain: Mean of (baseline − champion), in bpb; positive is better.
+        low: Lower end of the 95 % interval.
+        high: Upper end.
+        pair_count: Pairs in which both were scored there.
+    """
+
+    gain: float
+    low: float
+    high: float
+    pair_count: int
+
+
+@dataclass(frozen=True, slots=True)
 class RungVerdict:
     """What one rung — one depth — says of champion against baseline.
 
@@ -24,7 +44,8 @@ class RungVerdict:
         high: Upper end.
         p_better: Probability that the champion is better.
         pair_count: Pairs in which both gave a score.
-        ruling: What it comes to.
+        ruling: What it comes to, by the validation split.
+        sealed: The same on the sealed test split; None where that was not read.
     """
 
     depth_scale: float
@@ -34,6 +55,7 @@ class RungVerdict:
     p_better: float | None
     pair_count: int
     ruling: Ruling
+    sealed: SealedGain | None = None
 
 
 @dataclass(frozen=True, slots=True)

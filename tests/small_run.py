@@ -21,6 +21,7 @@ from population import (
     RungVerdict,
     RunPaths,
     RunState,
+    SealedGain,
     Snapshot,
     Store,
     TrialStatus,
@@ -194,7 +195,10 @@ def _confirm(store: Store, variants: Sequence[Variant]) -> None:
                     depth_scale=depth,
                 )
     rungs = (
-        RungVerdict(1.0, 0.02, 0.0132, 0.0268, 0.998, 3, Ruling.CONFIRMED),
+        RungVerdict(
+            *(1.0, 0.02, 0.0132, 0.0268, 0.998, 3, Ruling.CONFIRMED),
+            sealed=SealedGain(0.017, 0.0101, 0.0239, 3),
+        ),
         RungVerdict(1.5, 0.0061, -0.0043, 0.0165, 0.88, 3, Ruling.NOT_CONFIRMED),
     )
     store.add_verdict(Verdict("v001", variants[3].sha, variants[0].sha, rungs, NOW + 600))

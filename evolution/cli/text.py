@@ -1,7 +1,7 @@
 """Numbers and names as words. Pure; what genomes wrote is shown plain."""
 
 from analysis.scale import INTERVAL, decimals
-from population import Assurance, Metric, Ruling, RungVerdict, Verdict, one_line, plain
+from population import Assurance, Metric, Ruling, RungVerdict, SealedGain, Verdict, one_line, plain
 
 __all__ = [
     "clean",
@@ -91,7 +91,12 @@ def verdict_lines(
     head = "gain confirmed" if verdict.is_confirmed else "none confirmed"
     first = f"{verdict.label}: {head}; champion {champion} against the baseline, fresh seeds"
     how = f", {assurance}" if assurance is not None else ""
-    return [first, *(f"  {_rung_line(rung, metric, how)}" for rung in verdict.rungs)]
+    lines = [first]
+    for rung in verdict.rungs:
+        lines.append(f"  {_rung_line(rung, metric, how)}")
+        if rung.sealed is not None:
+            lines.append(f"    sealed test split: gain {_sealed(rung.sealed, metric)}")
+    return lines
 
 
 def _rung_line(rung: RungVerdict, metric: Metric, how: str) -> str:
@@ -108,3 +113,10 @@ def _rung_line(rung: RungVerdict, metric: Metric, how: str) -> str:
         line += f"{with_unit(shown[0], metric)} (95 %: {shown[1]} to {shown[2]})"
     pairs = f"{rung.pair_count} pair{'' if rung.pair_count == 1 else 's'}"
     return f"{line}, {pairs}{how}"
+
+
+def _sealed(sealed: SealedGain, metric: Metric) -> str:
+    factor, _ = gain_unit(metric)
+    digits = decimals((sealed.high - sealed.low) / 2 * factor)
+    gain, low, high = (f"{x * factor:+.{digits}f}" for x in (sealed.gain, sealed.low, sealed.high))
+    return f"{with_unit(gain, metric)} (95 %: {low} to {high})"

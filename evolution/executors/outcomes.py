@@ -53,6 +53,7 @@ def outcome_of(
     return Outcome(
         status=TrialStatus(result.status),
         val_bpb=result.val_bpb,
+        test_bpb=result.test_bpb,
         scoring=_scoring(job, result),
         containment=result.containment,
         audit=result.audit,

@@ -328,6 +328,8 @@ def _scoring_options(site: Site, slot: Slot, job: Job, readable: list[str]) -> d
         "device": "cpu" if slot.gpu is None else "cuda",
         "probe_count": probe_count,
         "audit_pair_count": scorer.pair_count,
+        # The sealed text is for those who confirm: no search ever sees a score on it.
+        "second_split": "test" if job.is_confirmation else None,
     }
 
 

@@ -73,8 +73,8 @@ class Examiner:
             check_claim(rows, claim)
         return bits_per_byte(claim, rows)
 
-    def score(self, state: int) -> tuple[float, "AuditReport"]:
-        """Bits per byte of a model on the trial's split, claimed and audited.
+    def score(self, state: int, split: str | None = None) -> tuple[float, "AuditReport"]:
+        """Bits per byte of a model on a split, the trial's by default, claimed and audited.
 
         Raises:
             RejectedError: The claim is not believed.
@@ -83,10 +83,11 @@ class Examiner:
         from evolution.scoring import bits_per_byte, check_claim, judge, read_rows, take_audit
 
         with _rulings():
-            rows = read_rows(self._data, self._split)
+            split = split or self._split
+            rows = read_rows(self._data, split)
             claim = self._claim(state, rows)
             check_claim(rows, claim)
-            plan = self._plan(rows, claim)
+            plan = self._plan(rows, claim, split)
             with self._scorer("audit", rows) as line, _own_copy(state) as own:
                 answers = take_audit(line, own, plan, rows.vocab_size)
                 report = judge(plan, claim, answers, self._tolerance())
@@ -117,7 +118,7 @@ class Examiner:
         yield _BoxLine(box, trainer)
         box.end(trainer)
 
-    def _plan(self, rows: "Rows", claim: "Losses") -> "AuditPlan":
+    def _plan(self, rows: "Rows", claim: "Losses", split: str) -> "AuditPlan":
         import numpy as np
 
         from evolution.scoring import plan_audit, reference_losses
@@ -125,7 +126,7 @@ class Examiner:
         return plan_audit(
             rows,
             claim,
-            reference_losses(self._data, self._split),
+            reference_losses(self._data, split),
             probe_count=self._box.spec.probe_count,
             pair_count=self._box.spec.audit_pair_count,
             batch_size=_rows_per_batch(rows, self._box.spec.device),

@@ -80,6 +80,7 @@ class Spec:
         entry: The file that holds ``build_model()``.
         probe_count: Probes of an audit.
         audit_pair_count: Pairs of its pair test.
+        second_split: Scored and audited likewise after the score; None for no second one.
         scoring_seconds: Wall seconds for one pass of a scorer.
         startup_cpu_seconds: CPU-seconds before the first batch, where the clock does not run yet;
             None for no limit.
@@ -126,6 +127,7 @@ class Spec:
     entry: str = "train.py"
     probe_count: int = 1000
     audit_pair_count: int = 64
+    second_split: str | None = None
     scoring_seconds: float = 300.0
     startup_cpu_seconds: float | None = None
 
@@ -148,7 +150,8 @@ class Result:
     ``status`` and ``failure_kind`` are the values of ``population.TrialStatus`` and
     ``FailureClass``. ``log_tail`` is the end of what the trainer printed, control characters
     stripped. ``price`` is ``[genome_seconds, baseline_seconds, pair_count]`` of a calibration.
-    ``audit`` has the figures of the audit that the score passed. ``token_seconds`` are CPU-seconds
+    ``audit`` has the figures of the audit that the score passed. ``test_bpb`` is the score on the
+    second split, where one was asked for. ``token_seconds`` are CPU-seconds
     of a token in the quicker steps, as the trainer says.
     """
 
@@ -156,6 +159,7 @@ class Result:
     failure_kind: str | None = None
     failure_message: str = ""
     val_bpb: float | None = None
+    test_bpb: float | None = None
     train_seconds: float = 0.0
     total_seconds: float = 0.0
     cpu_seconds: float = 0.0

@@ -180,6 +180,8 @@ class Training:
         with self._clock_stopped():
             examiner.check_handed_in(state)
             val_bpb, report = examiner.score(state)
+            if self._box.spec.second_split is not None:
+                self._result.test_bpb, _ = examiner.score(state, self._box.spec.second_split)
         self._take_score(message, val_bpb)
         self._result.audit = {**figures(report), **work}
         self._trainer.tell({"type": "score", "val_bpb": val_bpb})

@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -46,6 +47,30 @@ def test_a_run_ends_with_its_trials_and_a_confirmed_champion(paths):
         home = verdict.rungs[0]
         assert home.low <= home.gain <= home.high
         assert [rung.depth_scale for rung in verdict.rungs] == [1.0, 1.5]
+
+
+def test_a_verdict_says_what_the_sealed_split_says(tmp_path):
+    """There the gains are half as large; the search sees nothing of it."""
+
+    def script(job):
+        played = world(job)
+        if not job.is_confirmation:
+            return played
+        test_bpb = 2.2 + (played.outcome.val_bpb - 2.0) / 2
+        return replace(played, outcome=replace(played.outcome, test_bpb=test_bpb))
+
+    paths = a_run(tmp_path)
+    with an_engine(paths, ScriptedExecutor(script, slot_count=2)) as (engine, workspace, _):
+        engine.run()
+        verdict = workspace.store.verdicts()[0]
+        read = {t.purpose for t in workspace.store.trials() if t.outcome.test_bpb is not None}
+    assert read == {Purpose.VERDICT}
+    for rung in verdict.rungs:
+        assert rung.sealed.gain == pytest.approx(rung.gain / 2)
+        assert rung.sealed.low < rung.sealed.gain < rung.sealed.high
+        assert rung.sealed.pair_count == rung.pair_count
+    (told,) = (event.payload for event in read_events(paths.events) if event.kind == "verdict")
+    assert told["rungs"][0]["sealed"]["gain"] == verdict.rungs[0].sealed.gain
 
 
 def test_each_pair_of_a_verdict_shares_seed_and_depth_and_has_fresh_ones(paths):

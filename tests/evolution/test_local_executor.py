@@ -25,7 +25,7 @@ from evolution.executors import (
     sweep_orphans,
 )
 from evolution.executors.outcomes import Curve, outcome_of
-from evolution.executors.site import Limits, job_spec
+from evolution.executors.site import Limits, Scorer, job_spec
 from evolution.sandbox.environment import supervisor_environment, trainer_environment
 from evolution.sandbox.spec import Result
 from evolution.templates import template_path
@@ -348,6 +348,21 @@ def test_the_baseline_trains_to_the_same_bit_on_two_slots(real_site, tiny_genome
     assert first.train_tokens == 20 * 1024
     assert first.step_count == 20
     assert first.peak_memory_mb > 50
+
+
+def test_a_run_that_confirms_is_scored_on_the_sealed_split_too(real_site, tiny_genome):
+    site = replace(real_site, scorer=Scorer("trusted"))
+    executor = LocalExecutor(site, cpu_slots(1))
+    conditions = Conditions(Budget(BudgetKind.TOKENS, 10 * 1024), rng_seed=3)
+    job = a_job(tiny_genome, conditions=conditions, is_confirmation=True)
+    confirming = outcome_of_job(executor, job)
+    searching = outcome_of_job(executor, replace(job, trial_id=2, is_confirmation=False))
+    executor.close()
+    assert confirming.status is TrialStatus.COMPLETE, confirming.failure
+    assert searching.test_bpb is None
+    assert confirming.val_bpb == searching.val_bpb
+    assert confirming.test_bpb is not None
+    assert 0 < abs(confirming.test_bpb - confirming.val_bpb) < 0.5
 
 
 def test_a_genome_with_more_to_do_in_a_step_is_granted_fewer_tokens(real_site, tiny_genome):
