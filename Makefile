@@ -11,10 +11,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 TEST_WORKERS ?= 2
 RUN_FLAGS ?=
 # What the sample run is; its folder is analysis/sample.
-SAMPLE_FLAGS ?= --profile cpu --rng-seed 2
+SAMPLE_FLAGS ?= --profile cpu --rng-seed 2 --trials 160
 
 .DEFAULT_GOAL := help
-.PHONY: help install run sample notebooks test test-all test-guides test-gpu test-security coverage check lint types layers format golden docs bench clean
+.PHONY: help install run sample figures notebooks test test-all test-guides test-gpu test-security coverage check lint types layers format golden docs bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -34,6 +34,10 @@ sample: $(STAMP) ## a new sample run for notebooks and tests, in analysis/sample
 	rm -rf build/sample
 	$(BIN)/evolve run --name sample --runs build/sample $(SAMPLE_FLAGS)
 	$(BIN)/python -m analysis.keep_sample build/sample/sample
+
+figures: $(STAMP) notebooks ## everything that is drawn from the sample run: pictures, notebooks, its report in build/
+	$(BIN)/python -m analysis.pictures
+	$(BIN)/evolve report sample --runs analysis --output build/sample-report.html
 
 notebooks: $(STAMP) ## run the notebooks on the sample run and keep what they show
 	$(BIN)/python -m tests.analysis.notebooks

@@ -6,6 +6,7 @@ logs stay behind.
 """
 
 import contextlib
+import json
 import re
 import shutil
 import sqlite3
@@ -17,6 +18,8 @@ from population import Branches, EvolveError, RunPaths
 
 #: The most that the sample may weigh in the repository.
 SIZE_LIMIT = 2_000_000
+#: Points of each training curve that are kept.
+CURVE_POINTS = 24
 
 # An absolute path of two parts or more: a traceback's, say. Its last part stays.
 _MACHINE_PATH = re.compile(r"(?<![\w.…])(?:/[\w.@+-]+)+/(?=[\w.@+-])")
@@ -73,6 +76,7 @@ def _copy_database(source: Path, target: Path) -> None:
         with database:
             for table, column in _text_columns(database):
                 _strip(database, table, column)
+            _thin_curves(database)
         database.execute("VACUUM")
 
 
@@ -84,6 +88,20 @@ def _text_columns(database: sqlite3.Connection) -> list[tuple[str, str]]:
         for _, column, kind, *_ in database.execute(f"PRAGMA table_info({table})")
         if kind.upper().startswith(("VARCHAR", "TEXT", "JSON"))
     ]
+
+
+def _thin_curves(database: sqlite3.Connection) -> None:
+    """At most `CURVE_POINTS` of each, its last among them; numbers of four digits."""
+    rows = database.execute("SELECT id, curve FROM trials WHERE curve IS NOT NULL").fetchall()
+    for trial, text in rows:
+        points = json.loads(text)
+        step = max(1, -(-len(points) // CURVE_POINTS))
+        kept = json.loads(json.dumps(points[::-1][::step][::-1]), parse_float=_short)
+        database.execute("UPDATE trials SET curve = ? WHERE id = ?", (json.dumps(kept), trial))
+
+
+def _short(digits: str) -> float:
+    return float(f"{float(digits):.4g}")
 
 
 def _strip(database: sqlite3.Connection, table: str, column: str) -> None:

@@ -1,5 +1,7 @@
 """The sample run: small, of no machine, and readable in a fresh clone."""
 
+import json
+import math
 import re
 import shutil
 import sqlite3
@@ -8,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from analysis import SAMPLE, open_run, variants_frame
-from analysis.keep_sample import SIZE_LIMIT, SampleError, keep_sample, without_places
+from analysis.keep_sample import CURVE_POINTS, SIZE_LIMIT, SampleError, keep_sample, without_places
+from analysis.pictures import save_pictures
 from analysis.runs import RunPlaceError
 from population import Branches, RunPaths, Store
 from tests.small_run import a_small_run
@@ -75,6 +78,29 @@ def test_a_run_is_kept_whole_without_its_machine(tmp_path: Path):
         assert store.fact("where") == "…/train.py, line 3"
         assert set(git.names("night-1")) == {v.name for v in store.variants()}
     assert not list(tmp_path.glob(".*.draft"))
+
+
+def test_a_kept_curve_has_few_points_and_its_end(tmp_path: Path):
+    source = a_small_run(tmp_path / "runs")
+    source.program.write_text("")
+    source.events.write_text("")
+    curve = [[n / 100, 3 - n / 123, {"lr": 0.123456, "grad_norm": "inf"}] for n in range(1, 101)]
+    with sqlite3.connect(source.database) as database:
+        database.execute("UPDATE trials SET curve = ? WHERE id = 1", (json.dumps(curve),))
+    keep_sample(source, tmp_path / "kept")
+    with Store.open(tmp_path / "kept" / "run.db", read_only=True) as store:
+        kept = store.trials(with_curves=True)[0].outcome.curve
+    assert len(kept) == CURVE_POINTS - 4  # every fifth
+    assert kept[-1].progress == 1.0
+    assert kept[-1].loss == pytest.approx(3 - 100 / 123, rel=1e-3)
+    assert kept[0].scalars == {"lr": 0.1235, "grad_norm": math.inf}
+
+
+def test_the_pictures_are_drawn_from_a_run(tmp_path: Path):
+    paths = a_small_run(tmp_path / "runs")
+    made = save_pictures(paths.root, tmp_path / "images")
+    assert {path.name for path in made} == {"overview.png", "edit-effects.png", "family-tree.png"}
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in made)
 
 
 def test_a_kept_sample_takes_the_place_of_the_one_before(tmp_path: Path):
