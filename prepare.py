@@ -1159,7 +1159,7 @@ def _bits_per_byte(model: "torch.nn.Module", name: str) -> float:
     data = state.tokens_of(name)
     row_count = len(data) // (seq_len + 1)
     rows = data[: row_count * (seq_len + 1)].reshape(row_count, seq_len + 1)
-    room = 2**23 if state.device == "cpu" else 2**31  # bytes of one batch's logits
+    room = 2**23 if state.device == "cpu" else 2**29  # bytes of one batch's logits
     batch_size = max(1, room // (4 * seq_len * vocab_size))
     nats, byte_count = 0.0, 0
     modes = [(module, module.training) for module in model.modules()]

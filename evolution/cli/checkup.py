@@ -19,7 +19,8 @@ def doctor(
         Path | None, typer.Option(help="Settings; by default ./evolve.toml if there is one.")
     ] = None,
     profile: Annotated[
-        str | None, typer.Option(help="Sizes and data: tiny, cpu or gpu; over evolve.toml.")
+        str | None,
+        typer.Option(help="Sizes and data: tiny, cpu, gpu; auto: by machine; over evolve.toml."),
     ] = None,
     data: Annotated[
         list[str] | None, typer.Option(metavar="PATH", help="Your own text; may be given again.")

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from evolution.doctor.choosing import AUTO, choice_finding, choose_here
 from evolution.doctor.containment import containment_finding
 from evolution.doctor.finding import Finding, Level, can_start
 from evolution.doctor.machine import (
@@ -41,18 +42,28 @@ def examine(
     Args:
         runs: The folder of all runs.
         config: Settings; by default ``./evolve.toml``, or else the shipped ones.
-        profile: In place of the settings' own.
+        profile: In place of the settings' own; ``auto`` for what suits this machine.
         data: The user's own text, in place of the settings' own.
-        quick: True to leave out torch and the probe of this machine's pace.
+        quick: True to leave out torch and the probe of this machine's pace, unless ``auto`` asks.
+
+    Raises:
+        evolution.doctor.choosing.ChoosingError: ``auto``, and torch does not load.
     """
     wall, monotonic = time.time(), time.monotonic()
     findings = [python_finding(), git_finding(), names_finding(), key_finding()]
-    probe = None if quick else probe_torch()
+    is_auto = profile == AUTO
+    probe = None if quick and not is_auto else probe_torch()
     if not quick:
         findings.append(torch_finding(probe))
     gpus, gpu_finding = gpus_finding(probe)
     findings += [cores_finding(), memory_finding(), gpu_finding]
-    asked = {"run.profile": profile, "run.data": [str(path.resolve()) for path in data]}
+    asked: dict[str, object] = {"run.data": [str(path.resolve()) for path in data]}
+    if is_auto:
+        choice = choose_here(probe)
+        findings.append(choice_finding(choice))
+        asked |= choice.overrides()
+    else:
+        asked["run.profile"] = profile
     project = read_project(config, {key: value for key, value in asked.items() if value})
     findings.append(containment_finding(find_level(), project.config))
     findings += [*project.findings, *disk_findings(runs, project.cache)]
