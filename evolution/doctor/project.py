@@ -37,6 +37,13 @@ class Project:
         """True if there is all that a plan needs."""
         return None not in (self.config, self.title, self.budget)
 
+    def whole(self) -> tuple[EvolutionConfig, str, Budget]:
+        """All of that; the project must be whole."""
+        assert self.config is not None
+        assert self.title is not None
+        assert self.budget is not None
+        return self.config, self.title, self.budget
+
 
 def read_project(config: Path | None, overrides: Mapping[str, object]) -> Project:
     """Read everything as `evolve run` would, from the same places."""

@@ -35,13 +35,13 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def look(name: str, **changes) -> Finding:
-    findings = examine(Path("runs"), quick=True, **{"profile": "tiny", **changes})
+    findings = examine(Path("runs"), quick=True, **{"profile": "tiny", **changes}).findings
     assert findings == sorted(findings, key=lambda f: list(Level).index(f.level))
     return next(finding for finding in findings if finding.name == name)
 
 
 def test_a_healthy_place_can_start_a_run_and_nothing_was_written(tiny_data, elsewhere):
-    findings = examine(Path("runs"), profile="tiny", quick=True)
+    findings = examine(Path("runs"), profile="tiny", quick=True).findings
     assert can_start(findings), [f for f in findings if f.level is Level.PROBLEM]
     assert list(elsewhere.iterdir()) == []
     assert look("data").facts["is_prepared"] is True
@@ -70,7 +70,7 @@ def test_a_git_that_is_old_or_broken_is_a_problem(script, words, monkeypatch, tm
 
 def test_a_runs_folder_that_cannot_be_written_is_a_problem(elsewhere):
     (elsewhere / "file").write_text("no folder")
-    findings = examine(elsewhere / "file" / "runs", profile="tiny", quick=True)
+    findings = examine(elsewhere / "file" / "runs", profile="tiny", quick=True).findings
     found = next(f for f in findings if f.name == "runs folder")
     assert found.level is Level.PROBLEM
     assert "--runs" in found.remedy
@@ -145,7 +145,7 @@ def a_script(folder: Path, time_limit: str = "20") -> None:
 
 def test_a_script_of_ones_own_is_looked_at_in_place_of_ruler_and_data(elsewhere):
     a_script(elsewhere)
-    findings = {finding.name: finding for finding in examine(Path("runs"), quick=True)}
+    findings = {finding.name: finding for finding in examine(Path("runs"), quick=True).findings}
     assert findings["script"].level is Level.OK
     assert "loss" in findings["script"].found
     assert {"train.py", "prepare.py", "data"}.isdisjoint(findings)
@@ -160,7 +160,7 @@ def test_a_script_of_ones_own_is_looked_at_in_place_of_ruler_and_data(elsewhere)
 def test_a_script_that_is_missing_is_a_problem(elsewhere):
     a_script(elsewhere)
     (elsewhere / "fit me.py").unlink()
-    findings = {finding.name: finding for finding in examine(Path("runs"), quick=True)}
+    findings = {finding.name: finding for finding in examine(Path("runs"), quick=True).findings}
     assert findings["script"].level is Level.PROBLEM
     assert "evolve run" not in findings
 
