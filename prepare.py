@@ -380,6 +380,15 @@ def _own_source(paths: Sequence[Path], tell: Progress) -> Source:
     return Source("own", _hash_json([_hash_file(file) for file in files]), documents)
 
 
+def own_documents(data: Sequence[str | os.PathLike[str]], part: str) -> list[str]:
+    """The user's own documents that ``prepare`` would put into a part; empty ones, too.
+
+    Raises:
+        PrepareError: A file is missing, of no known kind, or not UTF-8.
+    """
+    return list(_own_source([Path(path) for path in data], _tell_nobody).documents(part))
+
+
 def _text_files(path: Path) -> list[Path]:
     readable = (".txt", ".jsonl", ".parquet")
     if not path.exists():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -32,6 +33,14 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
     monkeypatch.delenv("ANTHROPIC_BASE_URL", raising=False)
     return folder
+
+
+def many_essays(count: int = 300) -> bytes:
+    """A megabyte and more, no two documents alike."""
+    rng = random.Random(1)
+    words = ["".join(rng.choices("abcdefghijklmnop", k=6)) for _ in range(4000)]
+    lines = (json.dumps({"text": " ".join(rng.choices(words, k=600))}) for _ in range(count))
+    return "\n".join(lines).encode()
 
 
 def look(name: str, **changes) -> Finding:
@@ -194,7 +203,9 @@ def test_data_that_were_changed_are_found(monkeypatch, tmp_path, tiny_data):
         ("missing.txt", None, Level.PROBLEM),
         ("essays.docx", b"x" * 2_000_000, Level.PROBLEM),
         ("short.txt", b"few words", Level.WARNING),
-        ("long.jsonl", b'{"text": "words"}\n' * 100_000, Level.OK),
+        ("long.jsonl", b'{"text": "words"}\n' * 100_000, Level.WARNING),  # copies of one
+        ("essays.jsonl", many_essays(), Level.OK),
+        ("bytes.txt", b"\xff\xfe" * 1_000_000, Level.PROBLEM),
     ],
 )
 def test_ones_own_data_are_looked_at(name, content, level, elsewhere):
