@@ -43,17 +43,10 @@ def own_data_finding(
     facts: dict[str, Any] = {"paths": [str(path) for path in paths], "files": len(files)}
     if not files:
         return Finding("data", Level.PROBLEM, "your folders hold no text", _REMEDY, facts)
-    total = 0
-    for file in files:
-        try:
-            with file.open("rb") as handle:
-                handle.read(1)
-            total += file.stat().st_size
-        except OSError as error:
-            words = f"{file} cannot be read: {error.strerror or error}"
-            return Finding("data", Level.PROBLEM, words, _REMEDY, facts)
-        if file.suffix not in _TEXT:
-            return Finding("data", Level.PROBLEM, f"{file} is no text we read", _REMEDY, facts)
+    unreadable = next(filter(None, map(_unreadable, files)), None)
+    if unreadable is not None:
+        return Finding("data", Level.PROBLEM, unreadable, _REMEDY, facts)
+    total = sum(file.stat().st_size for file in files)
     facts["megabytes"] = round(total / 1e6, 3)
     words = f"your own: {len(files)} file{'' if len(files) == 1 else 's'}, {total / 1e6:.1f} MB"
     if total > MOST_BYTES:
@@ -80,6 +73,16 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
             yield from (file for file in sorted(path.rglob("*")) if file.suffix in _TEXT)
         else:
             yield path
+
+
+def _unreadable(file: Path) -> str | None:
+    """Why a file cannot be taken; None if it can."""
+    try:
+        with file.open("rb") as handle:
+            handle.read(1)
+    except OSError as error:
+        return f"{file} cannot be read: {error.strerror or error}"
+    return None if file.suffix in _TEXT else f"{file} is no text we read"
 
 
 def passes_over(train_bytes: int, budget: Budget, facts: Mapping[str, object]) -> float:
