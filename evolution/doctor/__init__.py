@@ -86,7 +86,7 @@ def examine(
         asked |= choice.overrides()
     else:
         asked["run.profile"] = profile
-    project = read_project(config, {key: value for key, value in asked.items() if value})
+    project = read_project(config, {k: v for k, v in asked.items() if v not in (None, [])})
     findings.append(containment_finding(find_level(), project.config))
     findings += [*project.findings, *disk_findings(runs, project.cache)]
     if project.config is not None:

@@ -215,7 +215,7 @@ def _limits(
         words = f"{limits.device_hours:g} device-hours"
         found.append(Limit(words, limits.device_hours / workers, True))
     if proposal is not None and proposal.usd and proposal.share:
-        count = config.agents.limit_usd / proposal.usd / proposal.share
+        trials = config.agents.limit_usd / proposal.usd / proposal.share
         words = f"${config.agents.limit_usd:g} for language models"
-        found.append(Limit(words, count * per_trial, False))
+        found.append(Limit(words, trials * per_trial, False))
     return sorted(found, key=lambda limit: limit.hours)

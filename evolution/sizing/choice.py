@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from evolution.sizing.machine import Gpu, Machine
-from evolution.sizing.memory import Shape, training_mb
+from evolution.sizing.memory import Shape, number, training_mb
 from population import KnobValue
 
 #: Resident memory of one trainer of the cpu profile in MiB, torch included, with room to spare.
@@ -150,7 +150,7 @@ class _Fitting(NamedTuple):
 def _fitting(gpu: Gpu, has_bf16: bool, published: Published) -> _Fitting | None:
     """The largest sizes of the card's class that fit into it; None if none do."""
     sizes = published.gpu_knobs
-    step_rows = int(sizes["BATCH_SIZE"]) * int(sizes["GRAD_ACCUM"])
+    step_rows = int(number(sizes, "BATCH_SIZE") * number(sizes, "GRAD_ACCUM"))
     room = room_mb(gpu)
     first = next(depth for least, depth in _DEPTHS if gpu.memory_mb >= least)
     first = first if has_bf16 else _DEPTHS[-1][1]
@@ -213,7 +213,7 @@ def _why_these_sizes(
             "made for; fewer layers leave steps enough"
         )
     if "BATCH_SIZE" in knobs:
-        tokens = int(fitting.knobs["BATCH_SIZE"]) * int(fitting.knobs["GRAD_ACCUM"])
+        tokens = int(number(fitting.knobs, "BATCH_SIZE") * number(fitting.knobs, "GRAD_ACCUM"))
         tokens *= int(str(published.gpu_facts["seq_len"]))
         reasons.append(
             f"BATCH_SIZE: {estimate} beside a scorer; GRAD_ACCUM keeps {tokens:,} tokens a step"

@@ -29,6 +29,19 @@ _COMPILED_PER_CHANNEL, _COMPILED_PER_HIDDEN = 7.75, 1.0
 _LOGIT_COPIES, _COMPILED_LOGIT_COPIES = 4.0, 2.0
 
 
+def number(knobs: Mapping[str, KnobValue], name: str) -> float:
+    """A knob that is a number.
+
+    Raises:
+        KeyError: There is no such knob.
+        ValueError: It is something else.
+    """
+    value = knobs[name]
+    if not isinstance(value, int | float):
+        raise ValueError(f"{name} is {value!r}, and no number")
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """Sizes of a genome and of what it reads.
@@ -56,14 +69,14 @@ class Shape:
         """Of a genome's knobs, and what its profile prepares.
 
         Raises:
-            KeyError: The genome has no such knobs: it is not the shipped one.
+            KeyError, ValueError: The genome has no such numbers: it is not the shipped one.
         """
         return cls(
-            depth=int(knobs["DEPTH"]),
-            width=int(knobs["WIDTH"]),
-            head_dim=int(knobs["HEAD_DIM"]),
-            mlp_ratio=float(knobs["MLP_RATIO"]),
-            batch_size=int(knobs["BATCH_SIZE"]),
+            depth=int(number(knobs, "DEPTH")),
+            width=int(number(knobs, "WIDTH")),
+            head_dim=int(number(knobs, "HEAD_DIM")),
+            mlp_ratio=number(knobs, "MLP_RATIO"),
+            batch_size=int(number(knobs, "BATCH_SIZE")),
             seq_len=int(str(facts["seq_len"])),
             vocab_size=int(str(facts["vocab_size"])),
         )
