@@ -380,6 +380,15 @@ def _own_source(paths: Sequence[Path], tell: Progress) -> Source:
     return Source("own", _hash_json([_hash_file(file) for file in files]), documents)
 
 
+def own_documents(data: Sequence[str | os.PathLike[str]], part: str) -> list[str]:
+    """The user's own documents that ``prepare`` would put into a part; empty ones, too.
+
+    Raises:
+        PrepareError: A file is missing, of no known kind, or not UTF-8.
+    """
+    return list(_own_source([Path(path) for path in data], _tell_nobody).documents(part))
+
+
 def _text_files(path: Path) -> list[Path]:
     readable = (".txt", ".jsonl", ".parquet")
     if not path.exists():
@@ -1159,7 +1168,7 @@ def _bits_per_byte(model: "torch.nn.Module", name: str) -> float:
     data = state.tokens_of(name)
     row_count = len(data) // (seq_len + 1)
     rows = data[: row_count * (seq_len + 1)].reshape(row_count, seq_len + 1)
-    room = 2**23 if state.device == "cpu" else 2**31  # bytes of one batch's logits
+    room = 2**23 if state.device == "cpu" else 2**29  # bytes of one batch's logits
     batch_size = max(1, room // (4 * seq_len * vocab_size))
     nats, byte_count = 0.0, 0
     modes = [(module, module.training) for module in model.modules()]

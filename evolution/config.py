@@ -37,9 +37,14 @@ class _Section(BaseModel):
 
 
 class RunSettings(_Section):
-    """Which sizes, data, training budget and seed; a budget of 0 is the profile's."""
+    """Which sizes, data, training budget and seed; a budget of 0 is the profile's.
+
+    ``knobs`` are sizes that the shipped genome takes in place of the profile's; one that was edited
+    keeps its own.
+    """
 
     profile: str = "cpu"
+    knobs: Mapping[str, bool | int | float | str] = Field(default_factory=dict)
     budget: Annotated[float, Field(ge=0.0)] = 0.0
     rng_seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     data: tuple[str, ...] = Field(default=(), strict=False)

@@ -15,10 +15,23 @@ def visible_devices(gpu_count: int) -> list[str]:
 
 def gpu_names() -> list[str]:
     """Names of the NVIDIA GPUs of this machine; the search itself never loads torch."""
+    return _ask_driver("name")
+
+
+def gpu_watts() -> float | None:
+    """The driver's limit on the power of the first GPU, in watts; None if it tells none."""
+    try:
+        return float(_ask_driver("power.limit", "nounits")[0])
+    except (IndexError, ValueError):
+        return None
+
+
+def _ask_driver(field: str, *form: str) -> list[str]:
+    """One field of each GPU, as ``nvidia-smi`` prints it; nothing where there is none."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
-    command = [program, "--query-gpu=name", "--format=csv,noheader"]
+    command = [program, f"--query-gpu={field}", f"--format={','.join(('csv', 'noheader', *form))}"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError):

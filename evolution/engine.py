@@ -31,7 +31,7 @@ from evolution.manuals import Circumstances, Manuals
 from evolution.marking import MARKS, withdraw_barred
 from evolution.mishaps import Mishaps
 from evolution.noise import Posterior
-from evolution.racing import contender
+from evolution.racing import REPLICATE_SHARE, contender
 from evolution.requests import answered
 from evolution.review import Reviewer, reading_of
 from evolution.selection import HallOfFame
@@ -62,8 +62,6 @@ HARNESS_ATTEMPTS = 3
 FAULTS_IN_A_ROW = 4
 #: Turns of breeding in a row that made nothing, before the search gives up.
 BARREN_TURNS = 25
-#: Replicates of contenders, at most this share of the offspring trials.
-REPLICATE_SHARE = 0.1
 #: Longest wait for news from the workers, in seconds.
 POLL_SECONDS = 1.0
 

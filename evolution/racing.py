@@ -12,6 +12,7 @@ ERROR_SHARE = 0.025  # a useless champion may be confirmed this often, one-sided
 LOOK_PRICE = 0.3  # each further look at the pairs divides that by this much more; see `look_share`
 HOME_DF = 4.0  # at most so many degrees of freedom are taken over from the run's σ
 AWAY_DF = 2.0  # and at another depth, where σ was never measured
+REPLICATE_SHARE = 0.1  # further runs of contenders, at most this share of the offspring
 MIN_PAIRS = 2  # below, there is no variance to speak of
 
 

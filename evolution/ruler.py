@@ -6,7 +6,7 @@ Prepares data and checks them; scores and torch are the trainer's business.
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.abc import InspectLoader
 from pathlib import Path
@@ -160,6 +160,24 @@ class Ruler:
             budget=Budget(BudgetKind(budget["kind"]), float(budget["amount"])),
             tokens=MappingProxyType(manifest["tokens"]),
         )
+
+    @property
+    def shows_documents(self) -> bool:
+        """True if it can tell how it would split a text; rulers of earlier versions cannot."""
+        return hasattr(self._module, "own_documents")
+
+    def own_documents(self, data: Sequence[Path], part: str) -> list[str]:
+        """The user's own documents that fall into a part.
+
+        Args:
+            data: Files, or folders of them.
+            part: ``train``, ``validation`` or ``test``.
+
+        Raises:
+            RulerError: In three parts.
+        """
+        documents: list[str] = self._ask("own_documents", tuple(data), part)
+        return documents
 
     def check(self, path: Path, data_hash: str) -> None:
         """Make sure that a folder still holds exactly these data.

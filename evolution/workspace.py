@@ -336,7 +336,7 @@ def check_language_model(
     Raises:
         EvolveError: In three parts.
     """
-    profile = load_profile(config.run.profile)
+    profile = load_profile(config.run.profile, config.run.knobs)
     manual_path = project_file(project, "program.md")
     manual = read_manual(manual_path)
     genome = _baseline_genome(project, profile, manual)
@@ -396,7 +396,7 @@ def _reopened_language_model(
             f"{ruler.hash[:12]}, the run's is {record.ruler_hash[:12]}. Scores by another "
             "ruler cannot be compared. Put the old file back, or start a new run."
         )
-    profile = load_profile(config.run.profile)
+    profile = load_profile(config.run.profile, config.run.knobs)
     # Prepared anew if the cache was cleared: the same recipe gives the same hash.
     data = ruler.prepare(profile, data=_data_paths(config.run.data), progress=report)
     _check_data(str(data.path), data.data_hash, record.data_hash)
@@ -468,7 +468,7 @@ def _baseline_genome(project: Path | None, profile: Profile, manual: Manual) -> 
         raise WorkspaceError(
             f"{source} is not UTF-8 text: {error}. A genome is a Python file. Save it as UTF-8."
         ) from None
-    # The shipped genome takes the profile's sizes; one that was edited is taken as it is.
+    # The shipped genome takes the sizes of profile and settings; an edited one is taken as it is.
     if text == template_path(MAIN).read_text(encoding="utf-8"):
         text = set_knobs(text, profile.knobs)
     genome = Genome.single(text)

@@ -42,7 +42,8 @@ def run(  # noqa: PLR0917 - typer passes them by name
         str | None, typer.Option(help="Name of the new run; by default profile and time.")
     ] = None,
     profile: Annotated[
-        str | None, typer.Option(help="Sizes and data: tiny, cpu or gpu; over evolve.toml.")
+        str | None,
+        typer.Option(help="Sizes and data: tiny, cpu, gpu; auto: by machine; over evolve.toml."),
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="Settings; by default ./evolve.toml if there is one.")
@@ -91,11 +92,11 @@ def run(  # noqa: PLR0917 - typer passes them by name
     from population import Store
 
     overrides = {
-        "run.profile": profile,
+        **_profile(profile),
         # Hours that were asked for are not cut short by the default number of trials.
         "limits.trials": 0 if hours and trials is None else trials,
         "limits.hours": hours,
-        "workers.count": workers,
+        **({} if workers is None else {"workers.count": workers}),
         "run.rng_seed": rng_seed,
         "agents.kind": agents,
         "agents.limit_usd": limit_usd,
@@ -113,6 +114,14 @@ def run(  # noqa: PLR0917 - typer passes them by name
         with Store.open(paths.database) as store:
             store.set_fact(DRY_RUN, True)
     _sit(paths, as_json=as_json, allow_unsafe=allow_unsafe)
+
+
+def _profile(name: str | None) -> dict[str, object]:
+    """The profile as settings; ``auto`` becomes what suits this machine, said aloud."""
+    from evolution.cli.starting import chosen
+    from evolution.doctor.choosing import AUTO
+
+    return {"run.profile": name} if name != AUTO else chosen().overrides()
 
 
 def resume(

@@ -111,7 +111,7 @@ def _sizes(store: "Store") -> "dict[str, KnobValue]":
     from evolution.profiles import load_profile
 
     settings = EvolutionConfig.from_mapping({"run": store.run().settings.get("run", {})})
-    return dict(load_profile(settings.run.profile).knobs)
+    return dict(load_profile(settings.run.profile, settings.run.knobs).knobs)
 
 
 def _differences(elder: "Variant", before: "Genome", genome: "Genome") -> str:

@@ -3,9 +3,9 @@
 import contextlib
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +20,9 @@ from evolution.cli.options import (
 from evolution.script_wishes import Wishes
 from population import EvolveError
 
+if TYPE_CHECKING:
+    from evolution.sizing import Choice
+
 _FILES = ("evolve.toml", "program.md", "prepare.py", "train.py")
 
 
@@ -30,7 +33,10 @@ class InitError(EvolveError):
 def init(  # noqa: PLR0917 - typer passes them by name
     folder: Annotated[Path, typer.Argument(help="Where to write; made if missing.")] = Path(),
     profile: Annotated[
-        str, typer.Option(help="Sizes and data: tiny (tests), cpu or gpu (autoresearch's own).")
+        str,
+        typer.Option(
+            help="Sizes and data: tiny (tests), cpu, gpu (autoresearch's own); auto: by machine."
+        ),
     ] = "cpu",
     source: Annotated[
         Path | None,
@@ -61,6 +67,7 @@ def init(  # noqa: PLR0917 - typer passes them by name
     Examples:
       evolve init
       evolve init night --profile gpu
+      evolve init night --profile auto
       evolve init night --agents claude --limit-usd 10
       evolve init night-2 --lessons runs/night-1
       evolve init --from ../my-model
@@ -73,7 +80,7 @@ def init(  # noqa: PLR0917 - typer passes them by name
                 "--script, --metric and --direction say what a script of your own does, but there "
                 "is no --from. The folder of that script is needed. Add --from FOLDER."
             )
-        files = {**_files(profile), **_ideas()}
+        files = {**_sized(profile), **_ideas()}
         _write(folder, _with_agents(files, agents, limit_usd) | learnt)
     else:
         wishes = Wishes(script, metric, direction, time_limit)
@@ -178,21 +185,56 @@ def _listed(files: Mapping[str, str]) -> str:
     return ", ".join(dict.fromkeys(name.partition("/")[0] for name in files))
 
 
-def _files(profile: str) -> dict[str, str]:
-    """Texts by name, with the sizes of the profile."""
+def _sized(profile: str) -> dict[str, str]:
+    """The files at the sizes of a profile, or at those that this machine asks for."""
+    from evolution.doctor.choosing import AUTO
+
+    if profile != AUTO:
+        return _files(profile)
+    choice = chosen()
+    note = ["sized by `evolve init --profile auto`, by what it found; change any of it", ""]
+    note += [line for line in choice.lines() if not line.startswith("chose ")]
+    return _files(choice.profile, choice, note)
+
+
+def chosen() -> "Choice":
+    """The profile for this machine; says what was found, what was chosen, and why."""
+    from evolution.doctor.choosing import choose_here
+
+    say("asking torch what this machine has, and timing a core")
+    choice = choose_here()
+    for line in choice.lines():
+        say(f"  {line}")
+    return choice
+
+
+def _files(
+    profile: str, choice: "Choice | None" = None, note: Sequence[str] = ()
+) -> dict[str, str]:
+    """Texts by name, with the sizes of the profile or of the choice, and why above them."""
     import tomlkit
 
     from evolution.profiles import load_profile
     from evolution.seeds import at_sizes
+    from evolution.sizing import with_note
     from evolution.templates import SEEDS, seed_paths, template_path
     from population import set_knobs
 
     files = {name: template_path(name).read_text(encoding="utf-8") for name in _FILES}
-    shipped, sizes = files["train.py"], load_profile(profile).knobs
+    shipped = files["train.py"]
+    sizes = load_profile(profile, choice.knobs if choice else {}).knobs
     settings = tomlkit.parse(files["evolve.toml"])
-    settings.setdefault("run", tomlkit.table())["profile"] = profile
-    files["evolve.toml"] = tomlkit.dumps(settings)
-    files["train.py"] = set_knobs(shipped, sizes)
+    run = settings.setdefault("run", tomlkit.table())
+    run["profile"] = profile
+    if choice is not None:
+        run["budget"] = choice.budget
+        settings.setdefault("workers", tomlkit.table())["count"] = choice.workers
+    text = tomlkit.dumps(settings)
+    comment = "".join(f"# {line}".rstrip() + "\n" for line in note)
+    files["evolve.toml"] = text.replace("[run]\n", f"[run]\n{comment}", 1)
+    files["train.py"] = with_note(set_knobs(shipped, sizes), note)
     for path in seed_paths():
-        files[f"{SEEDS}/{path.name}"] = at_sizes(path.read_text(encoding="utf-8"), shipped, sizes)
+        seed = at_sizes(path.read_text(encoding="utf-8"), shipped, sizes)
+        # The same note: a seed differs from the baseline by its idea alone.
+        files[f"{SEEDS}/{path.name}"] = with_note(seed, note)
     return files

@@ -3,8 +3,11 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+from evolution.doctor.choosing import AUTO, choice_finding, choose_here
 from evolution.doctor.containment import containment_finding
+from evolution.doctor.earlier import earlier_run
 from evolution.doctor.finding import Finding, Level, can_start
 from evolution.doctor.machine import (
     clock_finding,
@@ -13,7 +16,9 @@ from evolution.doctor.machine import (
     gpus_finding,
     memory_finding,
 )
+from evolution.doctor.outlook import Outlook, outlook
 from evolution.doctor.plan import plan_finding
+from evolution.doctor.prices import Rates
 from evolution.doctor.project import Project, read_project
 from evolution.doctor.software import (
     agents_finding,
@@ -25,7 +30,23 @@ from evolution.doctor.software import (
 from evolution.doctor.torch_probe import probe_torch, torch_finding
 from evolution.sandbox.levels import find_level
 
-__all__ = ["Finding", "Level", "Project", "can_start", "examine"]
+__all__ = [
+    "Examination",
+    "Finding",
+    "Level",
+    "Outlook",
+    "Project",
+    "Rates",
+    "can_start",
+    "examine",
+]
+
+
+class Examination(NamedTuple):
+    """What was found; and, where it was asked for and the project is whole, the outlook."""
+
+    findings: list[Finding]
+    outlook: Outlook | None
 
 
 def examine(
@@ -35,33 +56,48 @@ def examine(
     profile: str | None = None,
     data: Sequence[Path] = (),
     quick: bool = False,
-) -> list[Finding]:
-    """Everything that a new run depends on, one finding each.
+    rates: Rates | None = None,
+) -> Examination:
+    """Everything that a new run depends on, one finding each, and what a run would give.
 
     Args:
         runs: The folder of all runs.
         config: Settings; by default ``./evolve.toml``, or else the shipped ones.
-        profile: In place of the settings' own.
+        profile: In place of the settings' own; ``auto`` for what suits this machine.
         data: The user's own text, in place of the settings' own.
-        quick: True to leave out torch and the probe of this machine's pace.
+        quick: True to leave out torch and the probe of this machine's pace, unless ``auto`` asks.
+        rates: Prices for an outlook; None for none.
+
+    Raises:
+        evolution.doctor.choosing.ChoosingError: ``auto``, and torch does not load.
     """
-    wall, monotonic = time.time(), time.monotonic()
+    wall, monotonic, found = time.time(), time.monotonic(), None
     findings = [python_finding(), git_finding(), names_finding(), key_finding()]
-    probe = None if quick else probe_torch()
+    is_auto = profile == AUTO
+    probe = None if quick and not is_auto else probe_torch()
     if not quick:
         findings.append(torch_finding(probe))
     gpus, gpu_finding = gpus_finding(probe)
     findings += [cores_finding(), memory_finding(), gpu_finding]
-    asked = {"run.profile": profile, "run.data": [str(path.resolve()) for path in data]}
-    project = read_project(config, {key: value for key, value in asked.items() if value})
+    asked: dict[str, object] = {"run.data": [str(path.resolve()) for path in data]}
+    if is_auto:
+        choice = choose_here(probe)
+        findings.append(choice_finding(choice))
+        asked |= choice.overrides()
+    else:
+        asked["run.profile"] = profile
+    project = read_project(config, {k: v for k, v in asked.items() if v not in (None, [])})
     findings.append(containment_finding(find_level(), project.config))
     findings += [*project.findings, *disk_findings(runs, project.cache)]
     if project.config is not None:
         findings.append(agents_finding(project.config.agents))
     findings.append(clock_finding(wall, time.time(), time.monotonic() - monotonic))
     if project.is_whole:
-        findings.append(plan_finding(runs, project, gpus, probe))
-    return _worst_last(findings)
+        settings, _, budget = project.whole()
+        findings.append(plan_finding(project, gpus, probe, earlier_run(runs, settings, budget)))
+        if rates is not None:
+            found = outlook(runs, project, gpus, probe, rates)
+    return Examination(_worst_last(findings), found)
 
 
 def _worst_last(findings: Sequence[Finding]) -> list[Finding]:

@@ -10,15 +10,27 @@ import psutil
 from evolution.config import usable_cores
 from evolution.devices import gpu_names, visible_devices
 from evolution.doctor.finding import Finding, Level
-from evolution.doctor.torch_probe import TorchProbe
+from evolution.doctor.torch_probe import REFERENCE_RATE, TorchProbe
+from evolution.sizing import Machine
+from evolution.sizing.choice import TRAINER_MB
 from evolution.workspace import DISK_FLOOR_MB
 
-#: Resident memory of one trainer of the cpu profile, torch included, with room to spare.
-TRAINER_MB = 700
 _CACHE_FLOOR_MB = 200
 _TEMP_FLOOR_MB = 50
 _FIRST_YEAR, _LAST_YEAR = 2025, 2100
 _JUMP_SECONDS = 1.0
+
+
+def machine_of(probe: TorchProbe) -> Machine:
+    """What there is to train on, as torch and the system tell it."""
+    return Machine(
+        core_count=len(usable_cores()),
+        memory_mb=psutil.virtual_memory().available / 2**20,
+        core_rate=probe.rate / REFERENCE_RATE if probe.rate else None,
+        has_bf16=probe.has_bf16,
+        gpus=probe.gpus,
+        has_mps=probe.has_mps,
+    )
 
 
 def cores_finding() -> Finding:

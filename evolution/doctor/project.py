@@ -9,14 +9,13 @@ from typing import Any
 
 from evolution.config import EvolutionConfig
 from evolution.doctor.finding import Finding, Level
+from evolution.doctor.own_data import own_data_finding
 from evolution.manuals import HASH_DIGITS, read_manual
 from evolution.profiles import Profile, load_profile
 from evolution.ruler import Ruler
 from evolution.templates import own_settings, project_file, template_path
 from evolution.workspace import begin_script, check_genome, check_language_model
 from population import MAIN, Budget, EvolveError, Genome
-
-_TEXT = (".txt", ".jsonl", ".parquet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +35,13 @@ class Project:
     def is_whole(self) -> bool:
         """True if there is all that a plan needs."""
         return None not in (self.config, self.title, self.budget)
+
+    def whole(self) -> tuple[EvolutionConfig, str, Budget]:
+        """All of that; the project must be whole."""
+        assert self.config is not None
+        assert self.title is not None
+        assert self.budget is not None
+        return self.config, self.title, self.budget
 
 
 def read_project(config: Path | None, overrides: Mapping[str, object]) -> Project:
@@ -89,7 +95,11 @@ def _language_model(settings: EvolutionConfig | None, finding: Finding, folder: 
             findings.append(Finding("profile", Level.PROBLEM, str(error), remedy))
     if settings is not None and sizes is not None and ruler is not None:
         own = [Path(name) for name in settings.run.data]
-        findings.append(_own_data(own) if own else _data(ruler, sizes, cache))
+        findings.append(
+            own_data_finding(own, ruler, sizes, settings.run.budget)
+            if own
+            else _data(ruler, sizes, cache)
+        )
     budget = None
     if settings is not None and all(f.level is not Level.PROBLEM for f in findings):
         budget, whole = _together(settings, folder)
@@ -193,32 +203,3 @@ def _source_of(folder: Path) -> str | None:
         return str(manifest["recipe"]["source"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _own_data(paths: Sequence[Path]) -> Finding:
-    """Whether the user's own text is there and can be opened; the run reads and splits it."""
-    files: list[Path] = []
-    for path in paths:
-        found = sorted(path.rglob("*")) if path.is_dir() else [path]
-        files += [f for f in found if f.suffix in _TEXT] if path.is_dir() else found
-    facts: dict[str, Any] = {"paths": [str(path) for path in paths], "files": len(files)}
-    remedy = f"--data takes files that end in {', '.join(_TEXT)}, or folders of them."
-    if not files:
-        return Finding("data", Level.PROBLEM, "your folders hold no text", remedy, facts)
-    total = 0
-    for file in files:
-        try:
-            with file.open("rb") as handle:
-                handle.read(1)
-            total += file.stat().st_size
-        except OSError as error:
-            words = f"{file} cannot be read: {error.strerror or error}"
-            return Finding("data", Level.PROBLEM, words, remedy, facts)
-        if file.suffix not in _TEXT:
-            return Finding("data", Level.PROBLEM, f"{file} is no text we read", remedy, facts)
-    facts["megabytes"] = round(total / 1e6, 3)
-    words = f"your own: {len(files)} file{'' if len(files) == 1 else 's'}, {total / 1e6:.1f} MB"
-    if total < 1_000_000:
-        remedy = "Under a megabyte a score says little: its validation part is a twentieth."
-        return Finding("data", Level.WARNING, words, remedy, facts)
-    return Finding("data", Level.OK, words, facts=facts)

@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 
 from evolution.doctor.finding import Finding, Level
+from evolution.sizing import Gpu
 
 _TIMEOUT_SECONDS = 120
 _PROBE_SECONDS = 2.0
@@ -32,6 +33,15 @@ while time.process_time() - start < {_PROBE_SECONDS}:
         torch.softmax(a @ b, 1)
     count += 50
 facts["rate"] = count / (time.process_time() - start)
+facts["has_bf16"] = bool(
+    torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+facts["gpus"] = []
+for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+    with torch.cuda.device(index):
+        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    found = torch.cuda.get_device_properties(index)
+    facts["gpus"].append([found.name, found.total_memory / 2**20, found.major, found.minor,
+                          has_bf16])
 print(json.dumps(facts))
 """
 
@@ -46,6 +56,8 @@ class TorchProbe:
         has_cuda: True if it can use a CUDA device here.
         has_mps: True if it can use an Apple GPU.
         rate: Steps of the probe in one CPU-second; see ``REFERENCE_RATE``.
+        has_bf16: True if a core multiplies bfloat16 in hardware.
+        gpus: CUDA devices that torch may use.
         error: Why there is nothing of the above.
     """
 
@@ -54,6 +66,8 @@ class TorchProbe:
     has_cuda: bool = False
     has_mps: bool = False
     rate: float | None = None
+    has_bf16: bool = False
+    gpus: tuple[Gpu, ...] = ()
     error: str | None = None
 
 
@@ -77,8 +91,13 @@ def probe_torch(timeout_seconds: float = _TIMEOUT_SECONDS) -> TorchProbe:
         said = done.stderr.strip().splitlines()
         return TorchProbe(error=said[-1][:200] if said else f"it ended with {done.returncode}")
     try:
-        return TorchProbe(**json.loads(done.stdout.strip().splitlines()[-1]))
-    except (ValueError, TypeError, IndexError):
+        facts = json.loads(done.stdout.strip().splitlines()[-1])
+        gpus = tuple(
+            Gpu(name, memory_mb, (major, minor), has_bf16)
+            for name, memory_mb, major, minor, has_bf16 in facts.pop("gpus")
+        )
+        return TorchProbe(**facts, gpus=gpus)
+    except (ValueError, TypeError, IndexError, KeyError, AttributeError):
         return TorchProbe(error="its answer makes no sense")
 
 

@@ -42,8 +42,12 @@ def profile_names() -> list[str]:
     return sorted(found, key=lambda name: (order.index(name) if name in order else 9, name))
 
 
-def load_profile(name: str) -> Profile:
+def load_profile(name: str, sizes: Mapping[str, KnobValue] = MappingProxyType({})) -> Profile:
     """The profile of this name.
+
+    Args:
+        name: One of ``profile_names()``.
+        sizes: Knobs in place of the profile's own, as the setting ``run.knobs`` has them.
 
     Raises:
         ProfileError: If there is none.
@@ -51,7 +55,8 @@ def load_profile(name: str) -> Profile:
     if name not in profile_names():
         raise ProfileError(
             f"There is no profile {name!r}. A run needs one of {', '.join(profile_names())}. "
-            "Choose one of these in evolve.toml or with --profile."
+            "Choose one of these in evolve.toml or with --profile; --profile auto chooses by the "
+            "machine."
         )
     text = (Path(__file__).parent / f"{name}.toml").read_text(encoding="utf-8")
     content = tomllib.loads(text)
@@ -60,7 +65,7 @@ def load_profile(name: str) -> Profile:
     return Profile(
         name=name,
         title=content["title"],
-        knobs=MappingProxyType(content["knobs"]),
+        knobs=MappingProxyType({**content["knobs"], **sizes}),
         budget=Budget(BudgetKind(budget["kind"]), float(budget["amount"])),
         facts=MappingProxyType(facts),
     )

@@ -94,7 +94,7 @@ def cut_rows(
 
 def rows_per_batch(device: str, seq_len: int, vocab_size: int) -> int:
     """B: as many rows as ``prepare.py`` scores at once, bounded by the bytes of their logits."""
-    room = 2**23 if device == "cpu" else 2**31
+    room = 2**23 if device == "cpu" else 2**29
     return max(1, room // (4 * seq_len * vocab_size))
 
 

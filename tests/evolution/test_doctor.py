@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -34,14 +35,22 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+def many_essays(count: int = 300) -> bytes:
+    """A megabyte and more, no two documents alike."""
+    rng = random.Random(1)
+    words = ["".join(rng.choices("abcdefghijklmnop", k=6)) for _ in range(4000)]
+    lines = (json.dumps({"text": " ".join(rng.choices(words, k=600))}) for _ in range(count))
+    return "\n".join(lines).encode()
+
+
 def look(name: str, **changes) -> Finding:
-    findings = examine(Path("runs"), quick=True, **{"profile": "tiny", **changes})
+    findings = examine(Path("runs"), quick=True, **{"profile": "tiny", **changes}).findings
     assert findings == sorted(findings, key=lambda f: list(Level).index(f.level))
     return next(finding for finding in findings if finding.name == name)
 
 
 def test_a_healthy_place_can_start_a_run_and_nothing_was_written(tiny_data, elsewhere):
-    findings = examine(Path("runs"), profile="tiny", quick=True)
+    findings = examine(Path("runs"), profile="tiny", quick=True).findings
     assert can_start(findings), [f for f in findings if f.level is Level.PROBLEM]
     assert list(elsewhere.iterdir()) == []
     assert look("data").facts["is_prepared"] is True
@@ -70,7 +79,7 @@ def test_a_git_that_is_old_or_broken_is_a_problem(script, words, monkeypatch, tm
 
 def test_a_runs_folder_that_cannot_be_written_is_a_problem(elsewhere):
     (elsewhere / "file").write_text("no folder")
-    findings = examine(elsewhere / "file" / "runs", profile="tiny", quick=True)
+    findings = examine(elsewhere / "file" / "runs", profile="tiny", quick=True).findings
     found = next(f for f in findings if f.name == "runs folder")
     assert found.level is Level.PROBLEM
     assert "--runs" in found.remedy
@@ -145,7 +154,7 @@ def a_script(folder: Path, time_limit: str = "20") -> None:
 
 def test_a_script_of_ones_own_is_looked_at_in_place_of_ruler_and_data(elsewhere):
     a_script(elsewhere)
-    findings = {finding.name: finding for finding in examine(Path("runs"), quick=True)}
+    findings = {finding.name: finding for finding in examine(Path("runs"), quick=True).findings}
     assert findings["script"].level is Level.OK
     assert "loss" in findings["script"].found
     assert {"train.py", "prepare.py", "data"}.isdisjoint(findings)
@@ -160,7 +169,7 @@ def test_a_script_of_ones_own_is_looked_at_in_place_of_ruler_and_data(elsewhere)
 def test_a_script_that_is_missing_is_a_problem(elsewhere):
     a_script(elsewhere)
     (elsewhere / "fit me.py").unlink()
-    findings = {finding.name: finding for finding in examine(Path("runs"), quick=True)}
+    findings = {finding.name: finding for finding in examine(Path("runs"), quick=True).findings}
     assert findings["script"].level is Level.PROBLEM
     assert "evolve run" not in findings
 
@@ -194,7 +203,9 @@ def test_data_that_were_changed_are_found(monkeypatch, tmp_path, tiny_data):
         ("missing.txt", None, Level.PROBLEM),
         ("essays.docx", b"x" * 2_000_000, Level.PROBLEM),
         ("short.txt", b"few words", Level.WARNING),
-        ("long.jsonl", b'{"text": "words"}\n' * 100_000, Level.OK),
+        ("long.jsonl", b'{"text": "words"}\n' * 100_000, Level.WARNING),  # copies of one
+        ("essays.jsonl", many_essays(), Level.OK),
+        ("bytes.txt", b"\xff\xfe" * 1_000_000, Level.PROBLEM),
     ],
 )
 def test_ones_own_data_are_looked_at(name, content, level, elsewhere):

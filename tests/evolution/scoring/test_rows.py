@@ -46,5 +46,5 @@ def test_a_prepared_folder_is_read_by_part(tiny_data, tmp_path):
 
 def test_a_batch_is_as_large_as_prepare_makes_it():
     assert rows_per_batch("cpu", 64, 2048) == 16
-    assert rows_per_batch("cuda", 2048, 8192) == 32
+    assert rows_per_batch("cuda", 2048, 8192) == 8
     assert rows_per_batch("cpu", 2048, 100_000) == 1
