@@ -1,4 +1,4 @@
-# Idea: three iterations make an update orthogonal enough; what they save trains
+# Idea: three iterations make an update orthogonal enough (kellerjordan.github.io/posts/muon)
 """The baseline genome: a small modern GPT, trained for the budget that ``prepare`` measures.
 
 The design is that of autoresearch and nanochat: rotary positions, normalised queries and keys,

@@ -1,4 +1,4 @@
-# Idea: every layer sees the whole sequence; masks of short windows cost more than they save
+# Idea: every layer sees the whole sequence; masks cost more than they save (arXiv 1706.03762)
 """The baseline genome: a small modern GPT, trained for the budget that ``prepare`` measures.
 
 The design is that of autoresearch and nanochat: rotary positions, normalised queries and keys,

@@ -1,4 +1,4 @@
-# Idea: each head learns how sharply it looks; normalised queries and keys leave it blunt
+# Idea: each head learns how sharply it looks, after the norm (arXiv 2010.04245)
 """The baseline genome: a small modern GPT, trained for the budget that ``prepare`` measures.
 
 The design is that of autoresearch and nanochat: rotary positions, normalised queries and keys,

@@ -1,4 +1,4 @@
-# Idea: learning rates fall over three quarters of a short budget, not over half of it
+# Idea: learning rates fall over three quarters of a short budget (arXiv 2405.18392)
 """The baseline genome: a small modern GPT, trained for the budget that ``prepare`` measures.
 
 The design is that of autoresearch and nanochat: rotary positions, normalised queries and keys,

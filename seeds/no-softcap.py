@@ -1,4 +1,4 @@
-# Idea: logits without a cap: they stay small in a short run, and the cap costs time
+# Idea: logits without a cap: in a short run it only costs time (arXiv 2503.19786)
 """The baseline genome: a small modern GPT, trained for the budget that ``prepare`` measures.
 
 The design is that of autoresearch and nanochat: rotary positions, normalised queries and keys,

@@ -1,4 +1,4 @@
-# Idea: no value embeddings: fewer tables to update leave time for more tokens
+# Idea: no value embeddings: fewer tables to update, more tokens (as in arXiv 1706.03762)
 """The baseline genome: a small modern GPT, trained for the budget that ``prepare`` measures.
 
 The design is that of autoresearch and nanochat: rotary positions, normalised queries and keys,

@@ -1,4 +1,4 @@
-# Idea: a gated MLP (SwiGLU) with as many weights as the squared ReLU's
+# Idea: a gated MLP with as many weights as the squared ReLU's (SwiGLU, arXiv 2002.05202)
 """The baseline genome: a small modern GPT, trained for the budget that ``prepare`` measures.
 
 The design is that of autoresearch and nanochat: rotary positions, normalised queries and keys,

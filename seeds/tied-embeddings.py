@@ -1,4 +1,4 @@
-# Idea: one table reads tokens and writes them: a token's meaning is learnt twice as often
+# Idea: one table reads tokens and writes them, learnt twice as often (arXiv 1608.05859)
 """The baseline genome: a small modern GPT, trained for the budget that ``prepare`` measures.
 
 The design is that of autoresearch and nanochat: rotary positions, normalised queries and keys,

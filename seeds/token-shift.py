@@ -1,4 +1,4 @@
-# Idea: each token starts with a learned share of the one before: pairs from the first layer on
+# Idea: each token starts with a learned share of the one before (RWKV, arXiv 2305.13048)
 """The baseline genome: a small modern GPT, trained for the budget that ``prepare`` measures.
 
 The design is that of autoresearch and nanochat: rotary positions, normalised queries and keys,

@@ -1,4 +1,4 @@
-# Idea: half as many layers, half as wide again: more steps, each on more channels
+# Idea: half as many layers, half as wide again: more steps (arXiv 2006.12467)
 """The baseline genome: a small modern GPT, trained for the budget that ``prepare`` measures.
 
 The design is that of autoresearch and nanochat: rotary positions, normalised queries and keys,
