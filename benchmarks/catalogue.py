@@ -126,8 +126,8 @@ _LACKING = (
             Edit(
                 _EACH_PARAMETER,
                 '            if group.get("decay"):\n'
-                '                torch._foreach_mul_(group["params"], 1 - group["lr"] * group["decay"])\n'
-                + _EACH_PARAMETER,
+                '                kept = 1 - group["lr"] * group["decay"]\n'
+                '                torch._foreach_mul_(group["params"], kept)\n' + _EACH_PARAMETER,
             ),
         ),
     ),
@@ -324,7 +324,8 @@ _PRESENT = (
         edits=(
             Edit(
                 "has_value_embedding=False,\n",
-                "has_value_embedding=i % 2 == (depth - 1) % 2,  # every other layer, and the last\n",
+                "has_value_embedding=i % 2 == (depth - 1) % 2,  # every other layer, "
+                "and the last\n",
             ),
         ),
     ),

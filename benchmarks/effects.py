@@ -225,8 +225,8 @@ def open_measurement(options: argparse.Namespace) -> Measurement:
     """A measurement at a profile's sizes, its text prepared if need be."""
     if options.rng_seeds < 2 or options.steps < 1:
         raise SystemExit(
-            f"--rng-seeds is {options.rng_seeds} and --steps {options.steps}: an interval needs two "
-            "pairs of at least one step. Raise them."
+            f"--rng-seeds is {options.rng_seeds} and --steps {options.steps}: an interval needs "
+            "two pairs of at least one step. Raise them."
         )
     if not options.known:
         with_trainer_settings()
@@ -278,14 +278,30 @@ def as_json(effects: Mapping[str, Effect]) -> str:
 
 def how_it_was_measured(options: argparse.Namespace, effects: Mapping[str, Effect]) -> str:
     """The paragraph above a table."""
-    half_widths = [effect.equal_tokens.half_width for effect in effects.values()]
-    usual = f"{1000 * statistics.median(half_widths):.0f}" if half_widths else "?"
-    return (
+    text = (
         f"Profile `{options.profile}`, {options.steps} steps of the baseline, "
         f"{options.rng_seeds} pairs with the same seeds. Effects in thousandths of a bit per byte "
-        "(mbpb) with 95 % t-intervals; below 0 helps. *Equal tokens*: both train for the same number "
-        "of tokens. *Price*: what a token costs against one of the baseline, from alternating steps. "
-        "*Equal work*: the variant trains for the tokens that the baseline's work buys at that price; "
-        f"a price within {100 * PRICE_NOISE:.0f} % of 1 counts as 1. Half an interval is {usual} mbpb "
-        "as a rule: smaller effects are not known from zero."
+        "(mbpb) with 95 % t-intervals; below 0 helps. *Equal tokens*: both train for the same "
+        "number of tokens. *Price*: what a token costs against one of the baseline, from "
+        "alternating steps. *Equal work*: the variant trains for the tokens that the baseline's "
+        f"work buys at that price; a price within {100 * PRICE_NOISE:.0f} % of 1 counts as 1."
     )
+    if not effects:
+        return text
+    usual = statistics.median(effect.equal_tokens.half_width for effect in effects.values())
+    return (
+        f"{text} An interval of one row rests on its own {options.rng_seeds} pairs: half of it is "
+        f"{1000 * usual:.0f} mbpb as a rule. With the scatter of all rows pooled it is "
+        f"{1000 * pooled_half_width(list(effects.values())):.1f}."
+    )
+
+
+def pooled_half_width(effects: Sequence[Effect]) -> float:
+    """Half a 95 % interval of an effect at equal tokens, if pairs scatter alike in every row."""
+    variances, freedom = 0.0, 0
+    for effect in effects:
+        count = effect.seed_count
+        error = effect.equal_tokens.half_width / float(student.ppf(0.975, count - 1))
+        variances += (count - 1) * error**2
+        freedom += count - 1
+    return float(student.ppf(0.975, freedom)) * math.sqrt(variances / freedom)

@@ -115,7 +115,7 @@ REPLACEMENTS = (
         "the kernel for Hopper GPUs becomes torch's own attention with the same windows",
         "from kernels import get_kernel",
         _ATTENTION,
-        until="# ---------------------------------------------------------------------------\n# GPT M",
+        until="# " + 75 * "-" + "\n# GPT Model",
     ),
     Replacement(
         "the same",
@@ -183,7 +183,8 @@ REPLACEMENTS = (
     Replacement(
         _OURS,
         "        with autocast_ctx:\n            loss = model(x, y)",
-        "        x, y = next(train_loader)\n        with autocast_ctx:\n            loss = trained(x, y)",
+        "        x, y = next(train_loader)\n"
+        "        with autocast_ctx:\n            loss = trained(x, y)",
     ),
     Replacement(
         _OURS, "        x, y, epoch = next(train_loader)\n\n    # Progress", "\n    # Progress"
@@ -245,8 +246,8 @@ def read_published(path: Path | None, sha256: str = SHA256) -> str:
     if found != sha256:
         raise PublishedError(
             f"The text has hash {found[:12]}…, but {sha256[:12]}… was needed: figures of another "
-            f"text do not compare. Give that of commit {COMMIT[:12]}, or --sha256 {found} to measure "
-            "this one."
+            f"text do not compare. Give that of commit {COMMIT[:12]}, or --sha256 {found} to "
+            "measure this one."
         )
     return content.decode("utf-8")
 

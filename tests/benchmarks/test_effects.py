@@ -5,7 +5,7 @@ import json
 import pytest
 
 from benchmarks.effects import Effect, Interval, Measurement, Notebook, at_profile
-from benchmarks.trainers import Trainers, TrainerError
+from benchmarks.trainers import TrainerError, Trainers
 from evolution.templates import template_path
 from population import set_knobs
 
