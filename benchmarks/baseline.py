@@ -21,7 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.effects import Interval, Measurement, Notebook, at_profile
+from benchmarks.effect_tables import at_profile
+from benchmarks.effects import Interval, Measurement, Notebook
 from benchmarks.merges import edits_of_baseline, merge_share
 from benchmarks.published import (
     COMMIT,

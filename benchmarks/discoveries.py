@@ -11,9 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from benchmarks.catalogue import DISCOVERIES, Discovery, DiscoveryError, Edit
-from benchmarks.effects import (
-    Effect,
-    Measurement,
+from benchmarks.effect_tables import (
     as_json,
     at_profile,
     effect_cells,
@@ -22,6 +20,7 @@ from benchmarks.effects import (
     measure_all,
     open_measurement,
 )
+from benchmarks.effects import Effect, Measurement
 from evolution.templates import template_path
 
 __all__ = ["DISCOVERIES", "Discovery", "DiscoveryError", "Edit", "main", "stripped_genome"]

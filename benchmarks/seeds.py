@@ -8,8 +8,7 @@ Paired trainings at fixed work on one core; see ``benchmarks/effects.py`` for wh
 import sys
 from collections.abc import Mapping, Sequence
 
-from benchmarks.effects import (
-    Effect,
+from benchmarks.effect_tables import (
     as_json,
     effect_cells,
     effects_parser,
@@ -17,6 +16,7 @@ from benchmarks.effects import (
     measure_all,
     open_measurement,
 )
+from benchmarks.effects import Effect
 from evolution.profiles import load_profile
 from evolution.seeds import Titled, at_sizes, read_idea
 from evolution.templates import seed_paths, template_path

@@ -6,29 +6,28 @@ on the machine changes neither. Genomes are run as they are, by the protocol of 
 it for genomes that you trust.
 """
 
-import gc
 import json
 import os
-import runpy
 import shutil
 import socket
 import sys
 import tempfile
 import time
-import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from benchmarks.trainer_process import become_a_trainer
 from evolution.calibration import Price, Step, price
-from evolution.sandbox.environment import CONDITIONS, HARNESS, trainer_environment
+from evolution.sandbox.environment import trainer_environment
 from evolution.sandbox.line import PACKETS
 from evolution.sandbox.process_tree import process_cpu_seconds
 from evolution.templates import template_path
 
 WARM_UP = 2  # steps that are not priced
+MOST_BATCHES = 16  # of one step
 ANY_BUDGET = {"kind": "tokens", "amount": 1_000_000}  # progress counts steps while they are priced
 _SETTINGS = ("OMP_", "MALLOC_", "TORCHDYNAMO_")
 
@@ -178,11 +177,11 @@ class Trainer:
         if self.pid == 0:
             self._packets.close()
             os.close(reads)
-            _become_a_trainer(folder, conditions, core, task, (theirs.fileno(), writes))
+            become_a_trainer(folder, conditions, core, task, (theirs.fileno(), writes))
         theirs.close()
         os.close(writes)
         self._lines = os.fdopen(reads, encoding="utf-8")
-        self._tokens = 0
+        self._tokens = self._reports = 0
         self._exit_code: int | None = None
         self.is_timed_by_clock = False
 
@@ -203,17 +202,23 @@ class Trainer:
         raise TrainerError(self.last_words())
 
     def step(self) -> Step:
-        """Let it run to the end of one training step: to the next batch after a report."""
-        before, tokens_before, reports = self._seconds(), self._tokens, None
-        while True:
+        """Let it run to the end of one training step: to the next batch after a report.
+
+        Raises:
+            TrainerError: It ended, or took 16 batches and reported nothing.
+        """
+        before, tokens_before = self._seconds(), self._tokens
+        for _ in range(MOST_BATCHES):
+            reports_before = self._reports
             self.go()
             message = self.wait_for("batch")
-            if reports is None or message["reports"] > reports:
-                is_first, reports = reports is None, int(message["reports"])
-                if not is_first or reports > 0:
-                    break
-        self._tokens = int(message["tokens"])
-        return Step(self._seconds() - before, self._tokens - tokens_before)
+            self._tokens, self._reports = int(message["tokens"]), int(message["reports"])
+            if self._reports > reports_before:
+                return Step(self._seconds() - before, self._tokens - tokens_before)
+        raise TrainerError(
+            f"The genome took {MOST_BATCHES} batches without a word to prepare.report. A step ends "
+            "with a report: call it once after each optimizer step."
+        )
 
     def _seconds(self) -> float:
         """A step ends with its loss on the host, so that a GPU has nothing left to do."""
@@ -239,69 +244,3 @@ class Trainer:
             self.exit_code()
         self._lines.close()
         self._packets.close()
-
-
-def _become_a_trainer(
-    folder: Path,
-    conditions: Mapping[str, object],
-    core: int | None,
-    task: str,
-    line: tuple[int, int],
-) -> NoReturn:
-    """In the forked process: run the genome, say what it took, and never return."""
-    code = 1
-    try:
-        log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8", closefd=False)
-        sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", closefd=False)
-        if core is not None:
-            os.sched_setaffinity(0, {core})
-        os.chdir(folder)
-        os.environ[CONDITIONS] = json.dumps(conditions)
-        os.environ[HARNESS] = f"{line[0]},{line[1]}"
-        sys.path.insert(0, str(folder))
-        sys.argv = ["train.py"]
-        for name in ("prepare", "train"):
-            sys.modules.pop(name, None)
-        gc.enable()
-        gc.freeze()  # what the parent made is not ours to look through
-        message = _measured(task)
-        os.write(line[1], json.dumps(message).encode() + b"\n")
-        code = 0
-    except SystemExit as leaving:
-        code = leaving.code if isinstance(leaving.code, int) else 1
-        if not isinstance(leaving.code, int):
-            print(leaving.code)
-    except BaseException:  # noqa: BLE001  whatever it is, it ends this process and no other
-        traceback.print_exc(file=sys.stdout)
-    finally:
-        os._exit(code)
-
-
-def _measured(task: str) -> dict[str, object]:
-    if task == "parameters":
-        model = runpy.run_path("train.py", run_name="genome")["build_model"]()
-        sizes = [(name, p.numel(), p.element_size()) for name, p in model.named_parameters()]
-        return {"type": "parameters", "parameters": sizes}
-    from population import read_summary
-
-    began = _status_mb("VmRSS")
-    runpy.run_path("train.py", run_name="__main__")
-    summary = read_summary(Path("log").read_text(encoding="utf-8"))
-    values = dict(summary.values) if summary else {}
-    on_gpu = float(values.get("peak_vram_mb", 0.0))
-    return {
-        "type": "end",
-        "num_steps": int(values.get("num_steps", 0)),
-        "peak_mb": on_gpu or _status_mb("VmHWM") - began,
-        "mfu_percent": float(values.get("mfu_percent", 0.0)),
-    }
-
-
-def _status_mb(name: str) -> float:
-    """A figure of this process's memory, in MiB."""
-    lines = Path("/proc/self/status").read_text("ascii").splitlines()
-    found = next(line for line in lines if line.startswith(f"{name}:"))
-    return int(found.split()[1]) / 1024

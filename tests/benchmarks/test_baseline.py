@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from benchmarks.baseline import PARTS, by_part, main, ratio_of_steps
-from benchmarks.effects import at_profile
+from benchmarks.effect_tables import at_profile
 from benchmarks.merges import merge_share
 from benchmarks.published import PublishedError, Replacement, read_published, sizes
 from benchmarks.trainers import Trainers

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from benchmarks.effects import Effect, Interval, Measurement, Notebook, at_profile
+from benchmarks.effect_tables import at_profile, pooled_half_width
+from benchmarks.effects import Effect, Interval, Measurement, Notebook
 from benchmarks.trainers import TrainerError, Trainers
 from evolution.templates import template_path
 from population import set_knobs
@@ -35,6 +36,13 @@ def test_an_interval_is_students():
     assert found.mean == pytest.approx(0.002)
     assert found.half_width == pytest.approx(4.302653 * 0.001 / 3**0.5)
     assert found.text == "+2.0 ± 2.5"
+
+
+def test_scatter_is_pooled_over_rows():
+    one = Effect(Interval.of([0.001, 0.002, 0.003]), 1.0, Interval(0.0, 0.0), 3)
+    other = Effect(Interval.of([0.0, 0.004, 0.008]), 1.0, Interval(0.0, 0.0), 3)
+    pooled_sd = ((0.001**2 + 0.004**2) / 2) ** 0.5
+    assert pooled_half_width([one, other]) == pytest.approx(2.776445 * pooled_sd / 3**0.5)
 
 
 def test_the_reversed_effect_is_that_of_the_baseline_against_the_variant():
@@ -78,7 +86,7 @@ def test_a_training_of_the_same_tokens_is_the_same_to_the_bit(trainers):
 
 def test_a_genome_that_does_not_train_is_told_with_its_last_words(trainers):
     broken = BASELINE.replace("def main():\n", 'def main():\n    raise ValueError("no luck")\n')
-    with pytest.raises(TrainerError, match=r"exit code 1.*no luck"):
+    with pytest.raises(TrainerError, match=r"(?s)exit code 1.*no luck"):
         trainers.train(broken, tokens=STEP, rng_seed=1)
 
 
