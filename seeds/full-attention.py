@@ -1,4 +1,4 @@
-# Idea: every layer sees the whole sequence; masks of short windows cost more than they save
+# Idea: every layer sees the whole sequence; masks cost more than they save (arXiv 1706.03762)
 """The baseline genome: a small modern GPT, trained for the budget that ``prepare`` measures.
 
 The design is that of autoresearch and nanochat: rotary positions, normalised queries and keys,
@@ -70,6 +70,8 @@ MOMENTUM_WARMUP = 0.3  # Muon's momentum rises over this share
 # -------------------------------------------------------------------------------------------------
 
 IS_COMPILED = DEVICE == "cuda"  # on a CPU compiling costs more than a short run gains
+if IS_COMPILED:
+    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
 # --- the model -----------------------------------------------------------------------------------
 
@@ -117,10 +119,12 @@ class Attention(nn.Module):
             gate = 2 * torch.sigmoid(self.gate(x[..., : self.gate.in_features]))
             v = v + gate.unsqueeze(-1) * self.values(idx).view(shape).to(v.dtype)
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
-        is_short = self.window < idx.size(1)
-        y = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask if is_short else None, is_causal=not is_short
-        )
+        if self.window >= idx.size(1):
+            y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        elif isinstance(mask, torch.Tensor):
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        else:
+            y = flex_attention(q.to(v.dtype), k.to(v.dtype), v, block_mask=mask)
         return self.out(y.transpose(1, 2).flatten(2))
 
 
@@ -191,6 +195,12 @@ class GPT(nn.Module):
         self.register_buffer("cos", angles.cos(), persistent=False)
         self.register_buffer("sin", angles.sin(), persistent=False)
         self.register_buffer("mask", (age >= 0) & (age < short), persistent=False)
+        self.band = None  # the same mask in blocks, of which a compiled model skips the empty ones
+        if IS_COMPILED:
+            sizes = (None, None, MAX_SEQ_LEN, MAX_SEQ_LEN)
+            self.band = create_block_mask(
+                lambda _, __, q, k: (q >= k) & (q - k < short), *sizes, device=DEVICE
+            )
 
     @torch.no_grad()
     def init_weights(self):
@@ -213,6 +223,8 @@ class GPT(nn.Module):
         with torch.autocast(DEVICE, dtype=torch.bfloat16, enabled=self.dtype is torch.bfloat16):
             cos, sin = self.cos[:time_steps].to(self.dtype), self.sin[:time_steps].to(self.dtype)
             mask = self.mask[:time_steps, :time_steps]
+            if torch.compiler.is_compiling() and time_steps == MAX_SEQ_LEN:
+                mask = self.band
             x = x0 = norm(self.embed(idx).to(self.dtype))
             for i, block in enumerate(self.blocks):
                 x = self.stream_weights[i] * x + self.embed_weights[i] * x0

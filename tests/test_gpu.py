@@ -87,3 +87,59 @@ def test_a_wall_budget_runs_through_the_executor_on_a_gpu_slot(tmp_path, ruler, 
         executor.close()
     assert outcome.status is TrialStatus.COMPLETE, outcome.failure
     assert [snapshot.fraction for snapshot in outcome.snapshots] == [0.1, 0.25, 0.5]
+
+
+WINDOWS = """
+import runpy
+import torch
+import torch.nn.functional as F
+
+genome = runpy.run_path("train.py", run_name="genome")
+torch.manual_seed(1)
+model = genome["build_model"]()
+with torch.no_grad():  # blocks begin as the identity: give them something to do
+    for p in model.parameters():
+        p.add_(0.05 * torch.randn_like(p))
+idx = torch.randint(genome["VOCAB_SIZE"], (4, genome["MAX_SEQ_LEN"]), device="cuda")
+
+
+def outcome(run):
+    model.zero_grad()
+    logits = run(idx)
+    F.cross_entropy(logits.flatten(0, 1), idx.flatten()).backward()
+    return [logits.detach().float()] + [p.grad.float() for p in model.parameters()]
+
+
+def largest_difference(ones, others):
+    return max(float((a - b).norm() / b.norm()) for a, b in zip(ones, others))
+
+
+masked = outcome(model)
+near = largest_difference(outcome(torch.compile(model, dynamic=False)), masked)
+for block in model.blocks:
+    block.attention.window = genome["MAX_SEQ_LEN"]
+far = largest_difference(outcome(model), masked)
+print(near, far)
+assert near < 0.05, "compiled windows see something else than masked ones"
+assert far > 4 * near, "the comparison would not notice a missing window"
+"""
+
+
+def test_compiled_windows_see_what_masked_ones_see(tmp_path, genome):
+    """FlexAttention's block mask against the mask of a plain model: values and gradients."""
+    text = template_path("prepare.py").read_text(encoding="utf-8")
+    text = text.replace('"device": "cpu"', '"device": "auto"').replace(
+        '"seq_len": 64', '"seq_len": 512'
+    )
+    (tmp_path / "prepare.py").write_text(text, encoding="utf-8")
+    (tmp_path / "train.py").write_text(genome.main, encoding="utf-8")
+    data = Ruler.load(tmp_path / "prepare.py").prepare("cpu").path
+    done = subprocess.run(
+        [sys.executable, "-c", WINDOWS],
+        cwd=tmp_path,
+        env={**os.environ, "EVORESEARCH_CONDITIONS": json.dumps({"data": str(data)})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
