@@ -80,11 +80,11 @@ class StructureEdit:
 
     def propose(self, context: Context) -> Proposal | Refusal:
         """Draw edits, and where to make them, until one gives a new genome."""
-        from agents.structure import EDITS, Unedited, apply_edit  # libcst loads in its own time
+        # libcst loads in its own time
+        from agents.structure import EDITS, Unedited, apply_edit, draw_shares
 
         parent = context.parents[0]
-        weights = [edit.weight for edit in EDITS]
-        shares = [weight / sum(weights) for weight in weights]
+        shares = draw_shares()
         reasons: Counter[str] = Counter()
         path = drawn_file(parent.genome, context.rng)
         for _ in range(DRAWS):
