@@ -34,14 +34,14 @@ class Training:
         reason: Last line of what went wrong; "" if nothing did.
         is_deeper: Whether the genome also builds, and reads a batch, at 1.5 times its depth; None
             where it was not asked.
-        seconds: Wall time of the process.
+        cpu_seconds: What its process used of a core.
     """
 
     val_bpb: float | None
     stage: str
     reason: str
     is_deeper: bool | None
-    seconds: float
+    cpu_seconds: float
 
 
 def train_all(
@@ -71,10 +71,13 @@ def train_all(
                 seconds = time.monotonic() - started
                 if seconds > limit:
                     os.kill(pid, signal.SIGKILL)
-                ended, status = os.waitpid(pid, 0 if seconds > limit else os.WNOHANG)
+                is_late = seconds > limit
+                ended, status, used = os.wait4(pid, 0 if is_late else os.WNOHANG)
                 if ended:
                     del running[pid]
-                    yield index, _outcome(folder / f"{index}.json", status, seconds, limit)
+                    cpu_seconds = used.ru_utime + used.ru_stime
+                    late = limit if is_late else None
+                    yield index, _outcome(folder / f"{index}.json", status, cpu_seconds, late)
             time.sleep(0.005)
     finally:
         for pid in running:
@@ -82,14 +85,15 @@ def train_all(
             os.waitpid(pid, 0)
 
 
-def _outcome(path: Path, status: int, seconds: float, limit: float) -> Training:
+def _outcome(path: Path, status: int, cpu_seconds: float, late: float | None) -> Training:
+    """What the child wrote; ``late`` is the limit that it ran into, if it did."""
     found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
     path.unlink(missing_ok=True)
-    if found is None and seconds > limit:
-        return Training(None, "time", f"more than {limit:g} s", None, seconds)
-    if found is None:
-        return Training(None, "memory", f"the process died: status {status}", None, seconds)
-    return Training(**found, seconds=seconds)
+    if found is not None:
+        return Training(**found, cpu_seconds=cpu_seconds)
+    if late is not None:
+        return Training(None, "time", f"more than {late:g} s", None, cpu_seconds)
+    return Training(None, "memory", f"the process died: status {status}", None, cpu_seconds)
 
 
 # --- in the child --------------------------------------------------------------------------------
@@ -130,7 +134,7 @@ def _trained(text: str, data: Path, tokens: int) -> dict[str, object]:
         stage, reason = "diverged" if "diverged" in str(error) else "train", str(error)[:200]
     except MemoryError:
         stage, reason = "memory", f"more than {_MEMORY_BYTES >> 20} MiB"
-    except Exception as error:  # whatever a genome raises is the outcome that is looked for
+    except Exception as error:  # noqa: BLE001 (whatever a genome raises is the outcome)
         called = {frame.name for frame in traceback.extract_tb(error.__traceback__)}
         stage = next((name for name, of in _STAGES if of & called), "train")
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
@@ -158,7 +162,7 @@ def _builds(text: str) -> tuple[bool, str]:
         model = names["build_model"]()  # type: ignore[operator]  # the contract says it is there
         with torch.no_grad():
             model(torch.zeros(2, 64, dtype=torch.long))
-    except Exception as error:  # the same
+    except Exception as error:  # noqa: BLE001 (the same)
         return False, f"deeper: {type(error).__name__}: {error}".splitlines()[0][:200]
     return True, ""
 
