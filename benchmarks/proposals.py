@@ -13,10 +13,12 @@ import argparse
 import contextlib
 import gc
 import json
+import math
 import os
 import shutil
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -144,9 +146,10 @@ def measure(options: argparse.Namespace, folder: Path, data: Path) -> tuple[list
     """Draw and train, a batch at a time: so that the draws do not depend on who ends first."""
     draws = Draws(default_rng(options.rng_seed))
     made: list[Made] = []
+    until = time.monotonic() + 60 * options.minutes
     with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task("training", total=options.proposals)
-        while len(made) < options.proposals:
+        while len(made) < options.proposals and time.monotonic() < until:
             count = min(BATCH, options.proposals - len(made))
             drawn = [draws.draw() for _ in range(count)]
             batch = [each for each in drawn if each is not None]
@@ -174,9 +177,8 @@ def measure(options: argparse.Namespace, folder: Path, data: Path) -> tuple[list
 
 def valid(made: Sequence[Made]) -> Figures:
     """How many of these were scored, with Wilson's interval."""
-    return share(
-        sum(m.training is not None and m.training.stage == "scored" for m in made), len(made)
-    )
+    scored = sum(m.training is not None and m.training.stage == "scored" for m in made)
+    return share(scored, len(made))
 
 
 def grouped(made: Sequence[Made], attribute: str) -> dict[str, Figures]:
@@ -236,9 +238,8 @@ def show(found: dict[str, object]) -> None:
             )
     deeper = found["deeper"]
     assert isinstance(deeper, dict)
-    print(
-        f"\nended: {found['stages']}; refused before: {found['refused']} of {found['asked']} asked"
-    )
+    print(f"\nended: {found['stages']}; {found['cpu_seconds']:.0f} CPU-seconds")
+    print(f"refused before training: {found['refused']} of {found['asked']} asked")
     print(
         f"built at depth × 1.5: {deeper['count']} of {deeper['of']} "
         f"[{deeper['low']:.1%}, {deeper['high']:.1%}]"
@@ -258,6 +259,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=5, help="of 1,024 tokens")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--limit", type=float, default=60.0, help="wall seconds of one training")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="no new batch after these")
     parser.add_argument("--rng-seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="where the figures go")
     options = parser.parse_args()
