@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from agents.critic import Critic, Explanation, Review
     from agents.crossover import Crossover
     from agents.intents import Intent
+    from agents.knob_scales import KnobTrial
     from agents.librarian import Distillation, Librarian, TrialNote
     from agents.literals import LiteralEdit, is_off_limits
     from agents.messages_api import ClaudeSettings
@@ -49,6 +50,7 @@ _HOMES = {
     "crossover": "Crossover",
     "intents": "Intent",
     "critic": "Critic Explanation Review",
+    "knob_scales": "KnobTrial",
     "librarian": "Distillation Librarian TrialNote",
     "literals": "LiteralEdit is_off_limits",
     "messages_api": "ClaudeSettings",
@@ -81,6 +83,7 @@ __all__ = [
     "Forecast",
     "Intent",
     "KnobEdit",
+    "KnobTrial",
     "Librarian",
     "LiteralEdit",
     "Message",

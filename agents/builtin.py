@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from agents.files import drawn_file
 from agents.knob_moves import Surroundings, divisibility_breaks, moved, off_values, turn_weight
+from agents.knob_scales import learned_scales
 from agents.literals import is_off_limits
 from agents.offspring import offspring_problem
 from agents.operator import Context, Proposal, Refusal
@@ -16,7 +17,10 @@ _SECOND_KNOB = 0.3  # how often two knobs move at once
 
 
 class KnobEdit:
-    """Moves one knob, sometimes two, each on its natural scale (``agents.knob_moves``)."""
+    """Moves one knob, sometimes two, each on its natural scale (``agents.knob_moves``).
+
+    How far is learned from what the run's earlier moves brought (``agents.knob_scales``).
+    """
 
     name = "knob"
     parent_count = 1
@@ -27,7 +31,8 @@ class KnobEdit:
         path = drawn_file(parent.genome, context.rng)
         text = parent.genome.files[path]
         before = knobs(text)
-        around = Surroundings(before, off_values(text, before))
+        scales = learned_scales(context.knob_trials, before) if context.knob_trials else {}
+        around = Surroundings(before, off_values(text, before), scales)
         free = _free_knobs(path, before, context)
         reasons: Counter[str] = Counter()
         for _ in range(DRAWS if free else 0):
@@ -80,11 +85,11 @@ class StructureEdit:
 
     def propose(self, context: Context) -> Proposal | Refusal:
         """Draw edits, and where to make them, until one gives a new genome."""
-        from agents.structure import EDITS, Unedited, apply_edit  # libcst loads in its own time
+        # libcst loads in its own time
+        from agents.structure import EDITS, Unedited, apply_edit, draw_shares
 
         parent = context.parents[0]
-        weights = [edit.weight for edit in EDITS]
-        shares = [weight / sum(weights) for weight in weights]
+        shares = draw_shares()
         reasons: Counter[str] = Counter()
         path = drawn_file(parent.genome, context.rng)
         for _ in range(DRAWS):

@@ -7,15 +7,17 @@ Pure: values in, values out. Which knob moves, and when, is the operator's busin
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from numpy.random import Generator
 
 from population import KnobValue
 
 _LOG_STEP = 0.4  # standard deviation of a learning rate's move, in natural logarithms
+_WIDE = 1.75  # a scale's step, in those of a learning rate
 _BETA_STEP = 0.5  # the same, for 1 − beta
 _SHARE_STEP = 0.15
+_FAR, _NEAR = 1.5, 0.67  # scales at which sizes and counts take longer or only shorter steps
 _DTYPES = ("bfloat16", "float16", "float32")
 
 
@@ -26,10 +28,16 @@ class Surroundings:
     Attributes:
         knobs: All knobs of the genome.
         off_values: For knobs whose code has a branch for "off": the value that takes it.
+        scales: What the usual steps are multiplied by (``agents.knob_scales``); 1 if not said.
     """
 
     knobs: Mapping[str, KnobValue]
     off_values: Mapping[str, KnobValue]
+    scales: Mapping[str, float] = field(default_factory=dict)
+
+    def scale(self, name: str) -> float:
+        """What the usual step of a knob is multiplied by."""
+        return self.scales.get(name, 1.0)
 
 
 Move = Callable[[str, KnobValue, Surroundings, Generator], KnobValue]
@@ -101,22 +109,33 @@ def _step(rng: Generator, sd: float) -> float:
     return size if rng.random() < 0.5 else -size
 
 
-def _size(_name: str, value: KnobValue, _around: Surroundings, rng: Generator) -> KnobValue:
+def _size(name: str, value: KnobValue, around: Surroundings, rng: Generator) -> KnobValue:
     """Sizes double and halve, or take the step between: hardware likes round numbers."""
     assert isinstance(value, int)
+    scale = around.scale(name)
     steps = {value * 2, value // 2, value * 3 // 2, value * 3 // 4}
+    if scale > _FAR:
+        steps |= {value * 3, value * 4, value // 4}
+    elif scale < _NEAR:
+        steps = {value * 3 // 2, value * 3 // 4, value * 5 // 4}
     exact = {s for s in steps if s > 0 and (4 * s) % value == 0 and (s % 8 == 0 or value < 16)}
     return int(rng.choice(sorted(exact or {value * 2})))
 
 
-def _power(_name: str, value: KnobValue, _around: Surroundings, rng: Generator) -> KnobValue:
+def _power(name: str, value: KnobValue, around: Surroundings, rng: Generator) -> KnobValue:
     assert isinstance(value, int)
-    return int(rng.choice([v for v in (value * 2, value // 2) if v > 0]))
+    steps = [value * 2, value // 2]
+    if around.scale(name) > _FAR:
+        steps += [value * 4, value // 4]
+    return int(rng.choice([v for v in steps if v > 0]))
 
 
-def _count(_name: str, value: KnobValue, _around: Surroundings, rng: Generator) -> KnobValue:
+def _count(name: str, value: KnobValue, around: Surroundings, rng: Generator) -> KnobValue:
     assert isinstance(value, int)
-    return int(rng.choice([v for v in (value - 1, value + 1) if v > 0]))
+    steps = [value - 1, value + 1]
+    if around.scale(name) > _FAR:
+        steps += [value - 2, value + 2]
+    return int(rng.choice([v for v in steps if v > 0]))
 
 
 def _rate(name: str, value: KnobValue, around: Surroundings, rng: Generator) -> KnobValue:
@@ -125,32 +144,32 @@ def _rate(name: str, value: KnobValue, around: Surroundings, rng: Generator) -> 
 
 def _scale(name: str, value: KnobValue, around: Surroundings, rng: Generator) -> KnobValue:
     """Initial scales, bases, epsilons: insensitive, so the moves are wide."""
-    return _scaled(name, value, around, rng, step=1.75 * _LOG_STEP)
+    return _scaled(name, value, around, rng, step=_WIDE * _LOG_STEP)
 
 
 def _scaled(
-    _name: str, value: KnobValue, _around: Surroundings, rng: Generator, *, step: float
+    name: str, value: KnobValue, around: Surroundings, rng: Generator, *, step: float
 ) -> KnobValue:
     assert isinstance(value, int | float)
     if value == 0:  # nothing to multiply: a first, modest value
         return float(rng.choice([0.01, 0.03, 0.1]))
-    factor = math.exp(_step(rng, step))
+    factor = math.exp(_step(rng, step * around.scale(name)))
     number = significant(value * factor, 2)
     number = significant(value * factor, 3) if number == value else number
     return max(1, round(number)) if isinstance(value, int) else number
 
 
-def _share(_name: str, value: KnobValue, _around: Surroundings, rng: Generator) -> KnobValue:
+def _share(name: str, value: KnobValue, around: Surroundings, rng: Generator) -> KnobValue:
     """Shares stay within 0 and 1."""
     assert isinstance(value, int | float)
-    moved_to = value + _step(rng, _SHARE_STEP)
+    moved_to = value + _step(rng, _SHARE_STEP * around.scale(name))
     return round(min(1.0, abs(moved_to) if value == 0 else max(0.0, moved_to)), 2)
 
 
-def _beta(_name: str, value: KnobValue, _around: Surroundings, rng: Generator) -> KnobValue:
+def _beta(name: str, value: KnobValue, around: Surroundings, rng: Generator) -> KnobValue:
     """Decays of running means move on the logarithm of 1 − beta."""
     assert isinstance(value, int | float)
-    rest = (1 - value) * math.exp(_step(rng, _BETA_STEP))
+    rest = (1 - value) * math.exp(_step(rng, _BETA_STEP * around.scale(name)))
     return round(1 - min(1.0, max(1e-4, significant(rest, 2))), 6)
 
 
@@ -162,7 +181,8 @@ def _cap(name: str, value: KnobValue, around: Surroundings, rng: Generator) -> K
     assert isinstance(value, int | float)
     if name in around.off_values and rng.random() < 0.3:
         return around.off_values[name]
-    number = significant(value * 2 ** float(rng.choice([-1, -0.5, 0.5, 1])), 2)
+    power = float(rng.choice([-1, -0.5, 0.5, 1])) * around.scale(name)
+    number = significant(value * 2**power, 2)
     return max(1, round(number)) if isinstance(value, int) else number
 
 
@@ -198,6 +218,33 @@ def turn_weight(name: str, value: KnobValue) -> float:
     if move in (_size, _power, _count):
         return 4.0
     return 2.0 if move in (_rate, _cap) else 1.0
+
+
+def move_type(name: str, value: KnobValue) -> str:
+    """How a knob moves, as a word: knobs of one type can learn from each other."""
+    return _move_of(name, value).__name__.strip("_")
+
+
+def move_size(name: str, before: KnobValue, after: KnobValue) -> float | None:
+    """How far a knob was moved, in usual steps on its natural scale; None if it has none."""
+    if isinstance(before, bool) or isinstance(after, bool):
+        return None
+    if not isinstance(before, int | float) or not isinstance(after, int | float):
+        return None
+    move = _move_of(name, before)
+    size: float | None = None
+    if move is _share:
+        size = abs(after - before) / _SHARE_STEP
+    elif move is _count:
+        size = float(abs(after - before))
+    elif move is _beta and before < 1 and after < 1:
+        size = abs(math.log((1 - after) / (1 - before))) / _BETA_STEP
+    elif move in (_rate, _scale) and before > 0 and after > 0:
+        usual = _LOG_STEP if move is _rate else _WIDE * _LOG_STEP
+        size = abs(math.log(after / before)) / usual
+    elif move in (_size, _power, _cap) and before > 0 and after > 0:
+        size = abs(math.log2(after / before))
+    return size
 
 
 _INT_TABLE: tuple[tuple[str, Move], ...] = (

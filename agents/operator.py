@@ -7,6 +7,7 @@ from typing import Protocol
 from numpy.random import Generator
 
 from agents.briefing import Briefing
+from agents.knob_scales import KnobTrial
 from population import Contract, Fitness, Genome, Manual, Metric, Origin, Variant
 
 
@@ -40,6 +41,7 @@ class Context:
             run learns meanwhile; empty to let the operator draw. Of a repair it names the trial.
         known: Ideas that count as known to whoever has ideas first; None for what history and
             briefing say now.
+        knob_trials: What the run's turns of knobs brought, oldest first.
     """
 
     parents: Sequence[Parent]
@@ -55,6 +57,7 @@ class Context:
     intent: str = ""
     metric: Metric = field(default_factory=Metric)
     known: Sequence[str] | None = None
+    knob_trials: Sequence[KnobTrial] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 from numpy.random import Generator
 
-from agents import Context, Operator, Parent, Proposal, Refusal
+from agents import Context, KnobTrial, Operator, Parent, Proposal, Refusal
 from evolution.config import PopulationSettings
+from evolution.knob_trials import KnobRecord, crashed
 from evolution.manuals import HASH_DIGITS, TRAILER, operator_weights
 from evolution.noise import Posterior
 from evolution.selection import RESERVE_REACH, breeding_values, survivors, tournament
@@ -132,6 +133,7 @@ class Breeder:
         self.contract = contract or Contract()
         self._keeps_rules: dict[tuple[str, str], bool] = {}
         self._read_genome = functools.lru_cache(KEPT_GENOMES)(branches.genome)
+        self._knob_record = KnobRecord(self.genome)
 
     def breed(self, known: Knowledge, rng: Generator) -> Offspring | tuple[Refusal, ...]:
         """Select, propose, commit: one new variant, or the reasons why there is none."""
@@ -189,7 +191,14 @@ class Breeder:
             history=tuple(known.history),
             contract=self.contract,
             metric=self._metric,
+            knob_trials=self._knob_trials(field),
         )
+
+    def _knob_trials(self, field: Field) -> Sequence[KnobTrial]:
+        if field.known.belief is None:
+            return ()
+        variants = (v for sha, v in field.variants.items() if sha not in field.barred)
+        return self._knob_record.trials(variants, crashed(self._store), field.known.belief)
 
     def commit(self, proposal: Proposal, manual: Manual) -> Variant | Refusal:
         """Take in a proposal that was made a while ago, if it is still one."""

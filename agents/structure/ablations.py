@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import libcst as cst
 from numpy.random import Generator
 
-from agents.structure.edit import Change, Edit, Place, places
+from agents.structure.edit import Change, Edit, Kind, Place, places
 from agents.structure.syntax import (
     brief,
     called,
@@ -220,20 +220,40 @@ EDITS = (
         "drop_term",
         "a term that does not earn its keep costs steps",
         _find_terms,
+        Kind.SPEED,
         weight=2,
     ),
     Edit(
-        "drop_factor", "a factor that does not earn its keep costs steps", _find_factors, weight=1.5
+        "drop_factor",
+        "a factor that does not earn its keep costs steps",
+        _find_factors,
+        Kind.SPEED,
+        weight=1.5,
     ),
-    Edit("drop_call", "a transformation that is not needed costs steps", _find_calls),
+    Edit(
+        "drop_call",
+        "a transformation that is not needed costs steps",
+        _find_calls,
+        Kind.SPEED,
+    ),
     Edit(
         "drop_statement",
         "a step that is not needed costs time",
         _find_statements,
+        Kind.SPEED,
         weight=1.5,
     ),
-    Edit("drop_option", "what can be turned off may not be worth its time", _find_optional_steps),
     Edit(
-        "drop_part", "an optional part costs parameters and steps", _find_optional_parts, weight=0.7
+        "drop_option",
+        "what can be turned off may not be worth its time",
+        _find_optional_steps,
+        Kind.SPEED,
+    ),
+    Edit(
+        "drop_part",
+        "an optional part costs parameters and steps",
+        _find_optional_parts,
+        Kind.SPEED,
+        weight=0.7,
     ),
 )

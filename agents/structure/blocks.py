@@ -6,42 +6,18 @@ from collections.abc import Iterator
 import libcst as cst
 from numpy.random import Generator
 
-from agents.structure.edit import Change, Edit, Place, places
+from agents.structure.edit import Change, Edit, Kind, places
+from agents.structure.layers import layers_of, used_layer
 from agents.structure.syntax import (
-    argument,
     brief,
     called,
     code,
-    dotted,
     expression,
-    keyword,
     nodes,
     plain_arguments,
     same,
     sole,
-    without_arguments,
 )
-
-
-def _layers(owner: cst.ClassDef) -> dict[str, tuple[cst.SimpleStatementLine, cst.Call]]:
-    """By name, each ``self.x = nn.Something(…)`` of a class, with its line."""
-    found: dict[str, tuple[cst.SimpleStatementLine, cst.Call]] = {}
-    for node in nodes(owner):
-        if not isinstance(node, cst.SimpleStatementLine):
-            continue
-        match sole(node):
-            case cst.Assign(
-                targets=[cst.AssignTarget(target=target)], value=cst.Call() as call
-            ) if called(call).startswith("nn.") and dotted(target).startswith("self."):
-                found[dotted(target).removeprefix("self.")] = (node, call)
-    return found
-
-
-def _uses(place: Place) -> str | None:
-    """``x`` of a call ``self.x(…)``."""
-    name = called(place.node) if isinstance(place.node, cst.Call) else ""
-    return name.removeprefix("self.") if name.startswith("self.") and name.count(".") == 1 else None
-
 
 # --- gates ---------------------------------------------------------------------------------------
 
@@ -49,11 +25,11 @@ def _uses(place: Place) -> str | None:
 def _find_ungated(module: cst.Module, _rng: Generator) -> Iterator[Change]:
     """``self.down(act(self.up(x)))`` becomes ``self.down(act(self.up(x)) * self.up_gate(x))``."""
     for place in places(module):
-        down = _uses(place)
+        down = used_layer(place)
         if down is None or place.owner is None:
             continue
         assert isinstance(place.node, cst.Call)
-        layers = _layers(place.owner)
+        layers = layers_of(place.owner)
         hidden = plain_arguments(place.node)[:1]
         inner = [
             n
@@ -170,10 +146,10 @@ def _update(line: cst.CSTNode) -> tuple[str, cst.Call, str] | None:
 def _find_twins(module: cst.Module, _rng: Generator) -> Iterator[Change]:
     """Two layers that are built alike: one does the work of both."""
     for place in places(module):
-        name = _uses(place)
+        name = used_layer(place)
         if name is None or place.owner is None or not place.is_forward:
             continue
-        layers = _layers(place.owner)
+        layers = layers_of(place.owner)
         for twin, (_, call) in layers.items():
             if twin != name and name in layers and same(call, layers[name][1]):
                 assert isinstance(place.node, cst.Call)
@@ -186,10 +162,10 @@ def _find_twins(module: cst.Module, _rng: Generator) -> Iterator[Change]:
 def _find_untied(module: cst.Module, _rng: Generator) -> Iterator[Change]:
     """The output layer becomes the token embedding, read backwards."""
     for place in places(module):
-        name = _uses(place)
+        name = used_layer(place)
         if name is None or place.owner is None or not place.is_forward:
             continue
-        layers = _layers(place.owner)
+        layers = layers_of(place.owner)
         if name not in layers or called(layers[name][1]) != "nn.Linear":
             continue
         sizes = plain_arguments(layers[name][1])
@@ -207,54 +183,38 @@ def _find_untied(module: cst.Module, _rng: Generator) -> Iterator[Change]:
                 yield Change(f"self.{name} tied to self.{table}", [(place.node, new)])
 
 
-# --- attention -----------------------------------------------------------------------------------
-
-
-def _attentions(module: cst.Module) -> Iterator[tuple[Place, cst.Call]]:
-    for place in places(module):
-        match place.node:
-            case cst.Call() as call if called(call).endswith("scaled_dot_product_attention"):
-                yield place, call
-
-
-def _find_scales(module: cst.Module, rng: Generator) -> Iterator[Change]:
-    for place, call in _attentions(module):
-        query = plain_arguments(call)[:1]
-        if query:
-            factor = float(f"{2 ** rng.normal(0, 0.7):.2g}")
-            if factor != 1:
-                new = expression(f"{{q}} * {factor}", q=query[0])
-                yield Change(f"attention logits × {factor} in {place.where}", [(query[0], new)])
-
-
-def _find_masks(module: cst.Module, _rng: Generator) -> Iterator[Change]:
-    """Every window becomes the whole past, which needs no mask."""
-    for place, call in _attentions(module):
-        if keyword(call, "attn_mask") is not None:
-            bare = without_arguments(call, "attn_mask", "is_causal")
-            causal = argument("is_causal", cst.Name("True"))
-            new = bare.with_changes(args=[*bare.args, causal])
-            yield Change(f"no mask but the causal one in {place.where}", [(call, new)])
-
-
 EDITS = (
-    Edit("gate_mlp", "a gate lets the hidden layer multiply, not only add", _find_ungated),
-    Edit("scale_residual", "how loudly a part speaks into the stream", _find_residuals),
     Edit(
-        "parallel_parts", "two parts that read one input need one normalisation", _find_serial, 1.5
+        "gate_mlp",
+        "a gate lets the hidden layer multiply, not only add",
+        _find_ungated,
+        Kind.ACTIVATION,
+    ),
+    Edit(
+        "scale_residual",
+        "how loudly a part speaks into the stream",
+        _find_residuals,
+        Kind.INITIALISATION,
+    ),
+    Edit(
+        "parallel_parts",
+        "two parts that read one input need one normalisation",
+        _find_serial,
+        Kind.SPEED,
+        1.5,
     ),
     Edit(
         "share_layer",
         "one matrix for two jobs is cheaper",
         _find_twins,
+        Kind.SHAPE,
         weight=0.7,
     ),
     Edit(
         "tie_embeddings",
         "half the tables, learnt from both ends",
         _find_untied,
+        Kind.REGULARISATION,
         weight=0.5,
     ),
-    Edit("scale_attention", "sharper or softer attention", _find_scales),
-    Edit("drop_mask", "attention without a mask is cheaper and sees more", _find_masks),
 )

@@ -9,16 +9,18 @@ import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import libcst as cst
 from numpy.random import Generator
 
-from agents.structure.syntax import atom, calls, children, code, is_report, is_setup
+from agents.structure.syntax import atom, calls, children, code, is_report, is_setup, nodes
 from agents.structure.tidy import without_unused
+from population import Genome, merge_files
 
 Replacement = cst.CSTNode | cst.RemovalSentinel | cst.FlattenSentinel[cst.BaseStatement]
 
-_RULER_CALLS = frozenset({"make_dataloader", "evaluate_bpb", "progress", "report"})
+_RULER_CALLS = frozenset({"make_dataloader", "evaluate_bpb", "report"})
 _SCHEDULE = re.compile(r".*(?:lr|sched|rate|decay|momentum|warm|anneal).*")
 _OTHER_DEVICE = re.compile(r"""== ?["'](?:cuda|mps)["']|^\w*COMPILED?$""")
 
@@ -57,6 +59,21 @@ class Place:
         return self.function is not None and bool(_SCHEDULE.fullmatch(self.function.name.value))
 
 
+class Kind(StrEnum):
+    """What of a genome an edit is about. Each kind is drawn equally often."""
+
+    ATTENTION = "attention"
+    NORMALISATION = "normalisation"
+    ACTIVATION = "activation"
+    INITIALISATION = "initialisation"
+    OPTIMIZER = "optimizer"
+    SCHEDULE = "schedule"
+    BATCH = "batch"
+    SHAPE = "shape"
+    REGULARISATION = "regularisation"
+    SPEED = "speed"
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One way to make an edit: nodes and what takes their place, and a line about it."""
@@ -73,12 +90,14 @@ class Edit:
         name: In commits and tables.
         hypothesis: Why it might help, in one line.
         find: All the ways to make it on a module; chance is for sizes, not for places.
-        weight: How often it is drawn, relative to the others.
+        kind: What it is about.
+        weight: How often it is drawn, relative to the others of its kind.
     """
 
     name: str
     hypothesis: str
     find: Callable[[cst.Module, Generator], Iterable[Change]]
+    kind: Kind
     weight: float = 1.0
 
     def apply(self, module: cst.Module, rng: Generator) -> "Edited | Unedited":
@@ -95,10 +114,17 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """The text after an edit, and what was done in one line."""
+    """What an edit made.
+
+    Attributes:
+        text: After the edit.
+        what: What was done, in one line.
+        before: The text it was made on: with ``text``, the hunks that undo it.
+    """
 
     text: str
     what: str
+    before: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +138,7 @@ def _made(change: Change, module: cst.Module) -> Edited | Unedited:
     edited = without_unused(module, module.visit(_Swap(change.replaced)))
     if edited is None:
         return Unedited("what it would leave unused is still reported on")
-    return Edited(edited.code, change.what)
+    return Edited(edited.code, change.what, module.code)
 
 
 def apply_edit(edit: Edit, text: str, rng: Generator) -> Edited | Unedited:
@@ -124,6 +150,24 @@ def apply_edit(edit: Edit, text: str, rng: Generator) -> Edited | Unedited:
     except RecursionError:
         return Unedited("nested too deeply")
     return edit.apply(module, rng)
+
+
+def undone(edited: Edited, later: str) -> str | Unedited:
+    """``later``, a descendant of ``edited.text``, without the edit; or why it cannot go alone.
+
+    The edit's hunks are taken back by git's three-way merge: lines that were written since then
+    stay, and where they touch the edit's own nothing is done.
+    """
+    texts = (edited.text, later, edited.before)
+    merged = merge_files(*(Genome.single(text) for text in texts))
+    if merged.genome is None:
+        return Unedited(
+            f"lines of {edited.what!r} were changed since, in {merged.conflicts} "
+            f"{'place' if merged.conflicts == 1 else 'places'}"
+        )
+    if merged.genome.main == later:
+        return Unedited(f"nothing of {edited.what!r} is left")
+    return merged.genome.main
 
 
 @functools.lru_cache(maxsize=2)
@@ -185,9 +229,15 @@ def is_for_another_device(test: cst.BaseExpression) -> bool:
 def _is_out_of_bounds(module: cst.Module, node: cst.CSTNode) -> bool:
     match node:
         case cst.FunctionDef():
-            return is_report(node) or calls(node) & _RULER_CALLS != set()
+            return is_report(node) or bool(calls(node) & _RULER_CALLS) or _is_loop(node)
         case cst.ClassDef(bases=bases):  # its two halves must stay each other's derivative
             return any(module.code_for_node(base).endswith("Function") for base in bases)
         case cst.Annotation():
             return True
     return False
+
+
+def _is_loop(function: cst.FunctionDef) -> bool:
+    """True for what trains until the budget is used."""
+    loops = (node for node in nodes(function) if isinstance(node, cst.While))
+    return any("progress" in calls(loop.test) for loop in loops)

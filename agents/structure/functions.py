@@ -7,7 +7,7 @@ from typing import NamedTuple
 import libcst as cst
 from numpy.random import Generator
 
-from agents.structure.edit import Change, Edit, Place, is_for_another_device, places
+from agents.structure.edit import Change, Edit, Kind, Place, is_for_another_device, places
 from agents.structure.syntax import (
     argument,
     brief,
@@ -180,6 +180,27 @@ def _find_cheaper(module: cst.Module, _rng: Generator) -> Iterator[Change]:
             yield Change(f"{brief(node)} → {brief(new)}", [(node, new)])
 
 
+_IN_PLACE = ("relu", "leaky_relu", "elu", "hardtanh", "relu6")
+
+
+def _find_in_place(module: cst.Module, _rng: Generator) -> Iterator[Change]:
+    """``F.relu(self.up(x))`` writes over what a layer made, which nothing else reads."""
+    for place in places(module):
+        node = place.node
+        if isinstance(node, cst.Call) and len(node.args) == 1 and place.is_forward:
+            prefix, _, name = called(node).rpartition(".")
+            made = node.args[0].value
+            is_fresh = isinstance(made, cst.Call) and called(made).startswith("self.")
+            if name in _IN_PLACE and prefix in _FUNCTIONAL[:-1] and is_fresh:
+                extra = argument("inplace", cst.Name("True"))
+                new = node.with_changes(args=[*node.args, extra])
+                yield Change(f"{brief(node)} in place in {place.where}", [(node, new)])
+        modules = ("nn.ReLU", "nn.LeakyReLU", "nn.ELU")
+        if isinstance(node, cst.Call) and called(node) in modules and not node.args:
+            new = node.with_changes(args=[argument("inplace", cst.Name("True"))])
+            yield Change(f"{called(node)} in place in {place.where}", [(node, new)])
+
+
 # --- precision -----------------------------------------------------------------------------------
 
 
@@ -249,24 +270,46 @@ EDITS = (
         "swap_activation",
         "another nonlinearity may fit this size better, or cost less",
         _find_activations,
+        Kind.ACTIVATION,
     ),
     Edit(
         "drop_saturation",
         "a bound that is rarely reached costs time and bends gradients",
         _find_saturations,
+        Kind.ACTIVATION,
         weight=1.5,
     ),
     Edit(
-        "cheaper_function", "a cheaper function of the same shape leaves more steps", _find_cheaper
+        "cheaper_function",
+        "a cheaper function of the same shape leaves more steps",
+        _find_cheaper,
+        Kind.SPEED,
+    ),
+    Edit(
+        "write_in_place",
+        "memory that is not asked for is not waited for",
+        _find_in_place,
+        Kind.SPEED,
+        weight=0.7,
     ),
     Edit(
         "drop_cast",
         "fewer bytes moved, at less precision",
         _find_casts,
+        Kind.SPEED,
         weight=0.7,
     ),
     Edit(
-        "change_dtype", "precision where it pays, speed where it does not", _find_dtypes, weight=0.7
+        "change_dtype",
+        "precision where it pays, speed where it does not",
+        _find_dtypes,
+        Kind.SPEED,
+        weight=0.7,
     ),
-    Edit("scale_constant", "a constant no knob reaches may be off", _find_constants),
+    Edit(
+        "scale_constant",
+        "a constant no knob reaches may be off",
+        _find_constants,
+        Kind.ACTIVATION,
+    ),
 )

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import libcst as cst
 from numpy.random import Generator
 
-from agents.structure.edit import Change, Edit, Place, places
-from agents.structure.syntax import brief, called, code, expression
+from agents.structure.edit import Change, Edit, Kind, Place, places
+from agents.structure.syntax import brief, called, code, expression, without_arguments
 
 _NORM = re.compile(
     r"(?:(?:F|nn\.functional|torch\.nn\.functional)\.)?(?:rms_?norm|layer_?norm|l2_?norm|norm)"
@@ -15,9 +15,10 @@ _NORM = re.compile(
     re.IGNORECASE,
 )
 _KINDS = ("F.rms_norm", "F.layer_norm")
+_MODULES = ("nn.LayerNorm", "nn.RMSNorm")
 
 
-def _norm_argument(place: Place) -> cst.BaseExpression | None:
+def norm_argument(place: Place) -> cst.BaseExpression | None:
     """What is normalised, if the place is a normalisation that keeps its argument's shape."""
     node = place.node
     if isinstance(node, cst.Call) and node.args and _NORM.fullmatch(called(node)):
@@ -27,7 +28,7 @@ def _norm_argument(place: Place) -> cst.BaseExpression | None:
 
 def _find_norms(module: cst.Module, _rng: Generator) -> Iterator[Change]:
     for place in places(module):
-        inner = _norm_argument(place)
+        inner = norm_argument(place)
         in_helper = place.function is not None and "norm" in place.function.name.value
         if inner is not None and not in_helper:
             yield Change(f"no {brief(place.node)} in {place.where}", [(place.node, inner)])
@@ -43,7 +44,7 @@ def _helper(module: cst.Module) -> str | None:
     return None
 
 
-def _residual(node: cst.CSTNode) -> tuple[cst.BaseExpression, cst.Call] | None:
+def residual(node: cst.CSTNode) -> tuple[cst.BaseExpression, cst.Call] | None:
     """``x`` and ``self.f(…)`` of ``x + self.f(…)``."""
     match node:
         case cst.BinaryOperation(left=x, operator=cst.Add(), right=cst.Call() as call) if called(
@@ -58,7 +59,7 @@ def _find_places_for_norms(module: cst.Module, _rng: Generator) -> Iterator[Chan
     if helper is None:
         return
     for place in places(module):
-        found = _residual(place.node)
+        found = residual(place.node)
         if found is not None and place.is_forward:
             new = expression(f"{helper}({{x}})", x=found[1])
             yield Change(f"{helper}() of {brief(found[1])}", [(found[1], new)])
@@ -79,7 +80,7 @@ def _is_normed(node: cst.BaseExpression, helper: str, place: Place) -> bool:
 def _find_prenorms(module: cst.Module, _rng: Generator) -> Iterator[Change]:
     """``x + self.f(norm(x), …)`` becomes ``norm(x + self.f(x, …))``."""
     for place in places(module):
-        found = _residual(place.node)
+        found = residual(place.node)
         if found is None or not found[1].args:
             continue
         x, call = found
@@ -95,6 +96,13 @@ def _find_prenorms(module: cst.Module, _rng: Generator) -> Iterator[Change]:
 
 def _find_kinds(module: cst.Module, _rng: Generator) -> Iterator[Change]:
     for place in places(module):
+        if isinstance(place.node, cst.Call) and called(place.node) in _MODULES:
+            other = next(kind for kind in _MODULES if kind != called(place.node))
+            bare = without_arguments(place.node, "bias")
+            new_call = bare.with_changes(func=cst.parse_expression(other))
+            yield Change(
+                f"{called(place.node)} → {other} in {place.where}", [(place.node, new_call)]
+            )
         if isinstance(place.node, cst.Call) and called(place.node) in _KINDS:
             old = called(place.node)
             new = next(kind for kind in _KINDS if kind != old)
@@ -105,20 +113,31 @@ def _find_kinds(module: cst.Module, _rng: Generator) -> Iterator[Change]:
 
 
 EDITS = (
-    Edit("drop_norm", "one normalisation less is faster, and may not be missed", _find_norms),
+    Edit(
+        "drop_norm",
+        "one normalisation less is faster, and may not be missed",
+        _find_norms,
+        Kind.NORMALISATION,
+    ),
     Edit(
         "add_norm",
         "a steadier scale may train faster",
         _find_places_for_norms,
+        Kind.NORMALISATION,
         weight=0.7,
     ),
     Edit(
-        "post_norm", "normalised streams keep every layer's say alike", _find_prenorms, weight=0.5
+        "post_norm",
+        "normalised streams keep every layer's say alike",
+        _find_prenorms,
+        Kind.NORMALISATION,
+        weight=0.5,
     ),
     Edit(
         "swap_norm",
         "another normalisation",
         _find_kinds,
+        Kind.NORMALISATION,
         weight=0.5,
     ),
 )

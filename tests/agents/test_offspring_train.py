@@ -5,9 +5,10 @@ import pytest
 from numpy.random import default_rng
 
 from agents import KnobEdit, Proposal, StructureEdit
-from agents.structure import EDITS, Edited
+from agents.structure import EDITS, Edited, learned
 from population import canonical_hash, read_summary, set_knobs
 from tests.agents.parents import a_context
+from tests.agents.plain_genome import PLAIN
 
 TEN_STEPS = {"kind": "tokens", "amount": 10 * 16 * 64}
 FEW_STEPS = {"kind": "tokens", "amount": 4 * 16 * 64}
@@ -82,3 +83,54 @@ def test_every_change_of_every_edit_trains(start_trainer, tiny_genome):
     crashes = {what: error for what, (is_scored, error) in results.items() if not is_scored}
     assert len(results) > 80
     assert not crashes
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_every_change_of_every_edit_trains_in_plain_pytorch(start_trainer):
+    module = libcst.parse_module(PLAIN)
+    results = {}
+    for edit in EDITS:
+        for edited in edit.every(module, default_rng(0)):
+            if isinstance(edited, Edited):
+                what = f"{edit.name}: {edited.what}"
+                text = edited.text.replace("import prepare\n", PLAIN_NAMES)
+                results[what] = trained(start_trainer, text, FEW_STEPS)
+    crashes = {what: error for what, (is_scored, error) in results.items() if not is_scored}
+    assert len(results) > 80
+    assert not crashes
+
+
+# What the check of causality calls by name.
+PLAIN_NAMES = "import prepare\nfrom prepare import VOCAB_SIZE\n"
+
+# After training: has what an edit added been moved from where it started?
+MOVED = """
+if __name__ == "__main__":
+    model, batches = build_model(), prepare.make_dataloader(16, 64)
+    made = {OPTIMIZERS}(model)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    for _ in range(3):
+        STEP
+    still = [n for n, p in model.named_parameters() if torch.equal(p, before[n])]
+    print("still:", still)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("edit", learned.EDITS, ids=lambda e: e.name)
+@pytest.mark.parametrize("genome", ["baseline", "plain"])
+def test_what_an_edit_adds_to_learn_is_learned(edit, genome, start_trainer, tiny_genome):
+    is_plain = genome == "plain"
+    text = PLAIN if is_plain else set_knobs(tiny_genome, {"HEAD_DIM": 32})
+    step = "train_step(model, *made, batches)" if is_plain else "train_step(model, made, batches)"
+    maker = "build_optimizer" if is_plain else "build_optimizers"
+    check = MOVED.replace("{OPTIMIZERS}", maker).replace("STEP", step)
+    changes = list(edit.every(libcst.parse_module(text), default_rng(0)))
+    assert changes or (is_plain and edit.name == "gain_norm")
+    for edited in changes:
+        assert isinstance(edited, Edited)
+        code, out, err = start_trainer(edited.text + check, budget=FEW_STEPS).end()
+        assert code == 0, err
+        (line,) = [x for x in out.splitlines() if x.startswith("still:")]
+        assert not any(word in line for word in ("gain", "past", "sharpness")), line

@@ -1,0 +1,85 @@
+"""What a run's turns of knobs brought: measured variants that the knob operator made.
+
+Hands the operator values alone, so that how far it turns a knob next is a function of the store and
+the belief, and a resumed run draws the same.
+"""
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+
+from agents import KnobTrial
+from evolution.noise import Posterior
+from population import FailureClass, Genome, KnobValue, Store, TrialStatus, Variant, knobs
+
+#: Latest variants of the operator that are looked at: what is older was of other parents.
+LATEST = 300
+OPERATOR = "knob"
+
+
+class KnobRecord:
+    """Reads moves of knobs off genomes, each once; asks a belief what they brought, once for each.
+
+    Args:
+        genome: A variant's files, by commit.
+    """
+
+    def __init__(self, genome: Callable[[str], Genome]) -> None:
+        self._genome = genome
+        self._moves = functools.lru_cache(4 * LATEST)(self._read_moves)
+        self._told: tuple[Posterior, int, tuple[KnobTrial, ...]] | None = None
+
+    def trials(
+        self, variants: Iterable[Variant], failed: frozenset[str], belief: Posterior
+    ) -> tuple[KnobTrial, ...]:
+        """Oldest first.
+
+        Args:
+            variants: All of the run, oldest first.
+            failed: Commits of those that ended without a score.
+            belief: What the run's trials say.
+        """
+        ended = [
+            v
+            for v in variants
+            if v.operator == OPERATOR
+            and v.parents
+            and (v.sha in failed or (belief.is_scored(v.sha) and belief.is_scored(v.parents[0])))
+        ][-LATEST:]
+        if self._told is None or self._told[0] is not belief or self._told[1] != len(ended):
+            self._told = (belief, len(ended), self._trials(ended, belief))
+        return self._told[2]
+
+    def _trials(self, ended: list[Variant], belief: Posterior) -> tuple[KnobTrial, ...]:
+        scored = [v.sha for v in ended if belief.is_scored(v.sha)]
+        effects = belief.edit_effects(scored)
+        found = []
+        for variant in ended:
+            effect = effects.get(variant.sha)
+            gain, error = (None, 0.0) if effect is None else (-effect.mean, effect.sd)
+            moves = self._moves(variant.parents[0], variant.sha)
+            found += [
+                KnobTrial(name, before, after, gain, error, 1 / len(moves))
+                for name, (before, after) in moves.items()
+            ]
+        return tuple(found)
+
+    def _read_moves(self, parent: str, child: str) -> Mapping[str, tuple[KnobValue, KnobValue]]:
+        before, after = (knobs(self._genome(sha).main) for sha in (parent, child))
+        return {
+            name: (before[name], after[name])
+            for name in before
+            if name in after and before[name] != after[name]
+        }
+
+
+def crashed(store: Store) -> frozenset[str]:
+    """Commits of variants that a trial of ended badly, by their own fault."""
+    ends = (TrialStatus.CRASHED, TrialStatus.TIMED_OUT)
+    return frozenset(
+        trial.variant
+        for status in ends
+        for trial in store.trials(status=status)
+        if trial.outcome is not None
+        and trial.outcome.failure is not None
+        and trial.outcome.failure.kind is not FailureClass.HARNESS
+    )
