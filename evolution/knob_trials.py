@@ -26,7 +26,7 @@ class KnobRecord:
     def __init__(self, genome: Callable[[str], Genome]) -> None:
         self._genome = genome
         self._moves = functools.lru_cache(4 * LATEST)(self._read_moves)
-        self._told: tuple[Posterior, int, tuple[KnobTrial, ...]] | None = None
+        self._told: tuple[Posterior, list[Variant], tuple[KnobTrial, ...]] | None = None
 
     def trials(
         self, variants: Iterable[Variant], failed: frozenset[str], belief: Posterior
@@ -45,8 +45,8 @@ class KnobRecord:
             and v.parents
             and (v.sha in failed or (belief.is_scored(v.sha) and belief.is_scored(v.parents[0])))
         ][-LATEST:]
-        if self._told is None or self._told[0] is not belief or self._told[1] != len(ended):
-            self._told = (belief, len(ended), self._trials(ended, belief))
+        if self._told is None or self._told[0] is not belief or self._told[1] != ended:
+            self._told = (belief, ended, self._trials(ended, belief))
         return self._told[2]
 
     def _trials(self, ended: list[Variant], belief: Posterior) -> tuple[KnobTrial, ...]:

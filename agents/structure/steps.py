@@ -28,9 +28,9 @@ def _find_clips(module: cst.Module, rng: Generator) -> Iterator[Change]:
     """Gradient clipping, put in before the optimizers' step, moved, or taken out."""
     for place in places(module):
         match place.node:
-            case cst.SimpleStatementLine() as line if "clip_grad_norm_" in calls(line):
-                if isinstance(sole(line), cst.Expr):
-                    yield Change("no gradient clipping", [(line, cst.RemoveFromParent())])
+            case cst.SimpleStatementLine() as clipping if "clip_grad_norm_" in calls(clipping):
+                if isinstance(sole(clipping), cst.Expr):
+                    yield Change("no gradient clipping", [(clipping, cst.RemoveFromParent())])
             case cst.Call() as call if called(call).endswith("clip_grad_norm_"):
                 limit = plain_arguments(call)[1:2]
                 if limit and number(limit[0]) is not None:
