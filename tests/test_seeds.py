@@ -1,6 +1,7 @@
 """The shipped seeds keep their word: small edits of train.py, all different, that train."""
 
 import difflib
+import re
 from itertools import combinations
 
 import pytest
@@ -21,6 +22,7 @@ from population import (
 BASELINE = template_path("train.py").read_text(encoding="utf-8")
 SEEDS = {path.stem: read_idea(path.read_text(encoding="utf-8")) for path in seed_paths()}
 MOST_LINES = 12
+SOURCE = re.compile(r"arXiv \d{4}\.\d{5}|\w+\.\w+\.\w+/\w+")
 FEW_STEPS = {"kind": "tokens", "amount": 6 * 16 * 64}
 REBASE = (
     "the seeds are edits of train.py as it is now. After a change of train.py bring each along: "
@@ -33,8 +35,9 @@ def changed_lines(one, other):
     return [line for line in hunks[2:] if line.startswith(("+", "-"))]
 
 
-def test_there_are_at_least_eight():
-    assert len(SEEDS) >= 8
+def test_there_are_at_least_twelve_each_with_its_source():
+    assert len(SEEDS) >= 12
+    assert all(SOURCE.search(seed.idea) for seed in SEEDS.values())
 
 
 @pytest.mark.parametrize("name", SEEDS)

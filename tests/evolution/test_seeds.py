@@ -79,7 +79,7 @@ def test_a_seed_takes_a_profiles_sizes_and_keeps_what_it_changed(change, sizes, 
 
 
 def test_every_shipped_seed_waits_in_a_new_run_at_the_profiles_sizes(tmp_path):
-    seeds, told = begun(tmp_path, None, limits__trials=24)
+    seeds, told = begun(tmp_path, None, limits__trials=2 * len(seed_paths()))
     assert len(seeds) == len(seed_paths()) >= 8
     assert told == [f"{len(seeds)} seeds: {', '.join(p.stem for p in seed_paths())}"]
     shallow = next(text for idea, text in seeds.items() if "half as many layers" in idea)
