@@ -10,21 +10,15 @@ layers and two heads, so that windows, heads and layers are there to be edited.
 """
 
 import argparse
-import contextlib
 import gc
 import json
 import math
-import os
-import shutil
-import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import torch
 from numpy.random import Generator, default_rng
 from rich.console import Console
 from rich.progress import Progress
@@ -32,10 +26,8 @@ from rich.progress import Progress
 from agents import Context, KnobEdit, Operator, Parent, Refusal, StructureEdit
 from agents.structure import EDITS
 from benchmarks.agents import Figures, share
-from benchmarks.trainings import Training, train_all
+from benchmarks.trainings import Order, Training, prepared, train_all
 from evolution.config import OperatorSettings
-from evolution.ruler import Ruler
-from evolution.sandbox.environment import trainer_environment
 from evolution.seeds import at_sizes, read_idea
 from evolution.templates import seed_paths, template_path
 from population import Genome, Origin, Variant, canonical_hash, set_knobs
@@ -155,9 +147,9 @@ def measure(options: argparse.Namespace, folder: Path, data: Path) -> tuple[list
             batch = [each for each in drawn if each is not None]
             gc.freeze()  # what is here now need not be looked at in every child
             ended = train_all(
-                [each.line.genome.main for each in batch],
+                [Order(each.line.genome.main, asks_deeper=True) for each in batch],
                 data=data,
-                steps_tokens=options.steps * 16 * 64,
+                tokens=options.steps * 16 * 64,
                 folder=folder,
                 workers=options.workers,
                 limit=options.limit,
@@ -263,20 +255,9 @@ def main() -> None:
     parser.add_argument("--rng-seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="where the figures go")
     options = parser.parse_args()
-    settings = trainer_environment("proposals", Path.cwd())
-    memory = {name: value for name, value in settings.items() if name.startswith(("MALLOC", "OMP"))}
-    if any(os.environ.get(name) != value for name, value in memory.items()):
-        # glibc and OpenMP read their settings when a process starts.
-        command = [sys.executable, "-m", "benchmarks.proposals", *sys.argv[1:]]
-        os.execve(sys.executable, command, os.environ | memory)
-    torch.set_num_threads(1)
-    data = Ruler.load(template_path("prepare.py")).prepare("tiny").path
-    with tempfile.TemporaryDirectory(prefix="evoresearch-proposals-") as name:
-        folder = Path(name)
-        shutil.copyfile(template_path("prepare.py"), folder / "prepare.py")
-        sys.path.insert(0, name)
-        with contextlib.chdir(folder):
-            made, draws = measure(options, folder, data)
+    options.json = options.json and options.json.absolute()
+    with prepared("benchmarks.proposals", "tiny") as (data, folder):
+        made, draws = measure(options, folder, data)
     found = figures(made, draws)
     show(found)
     if options.json:

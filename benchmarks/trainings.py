@@ -5,11 +5,14 @@ process ends with it: time, memory and files are limited, and its word for how i
 Not a sandbox: use it for proposals of operators alone, never for those of people or models.
 """
 
+import contextlib
 import json
 import os
 import resource
+import shutil
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -18,6 +21,13 @@ from pathlib import Path
 
 import torch
 
+from evolution.ruler import Ruler
+from evolution.sandbox.environment import trainer_environment
+from evolution.templates import template_path
+
+#: Settings that glibc and OpenMP read when a process starts; without them a step costs half as
+#: much again.
+_SETTINGS = ("MALLOC", "OMP")
 #: Functions of a genome or of the ruler by which a traceback tells how far training came.
 _STAGES = (("evaluate", {"evaluate_bpb"}), ("build", {"build_model", "build_optimizers"}))
 _DEEPER = 1.5
@@ -44,28 +54,75 @@ class Training:
     cpu_seconds: float
 
 
-def train_all(
-    texts: Sequence[str], *, data: Path, steps_tokens: int, folder: Path, workers: int, limit: float
-) -> Iterator[tuple[int, Training]]:
-    """Train each text for so many tokens; yields index and outcome as they end.
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be trained.
+
+    Attributes:
+        text: A genome of one file.
+        rng_seed: Of the training.
+        depth_scale: Factor on the genome's own depth.
+        asks_deeper: Whether to look if it builds at 1.5 times its depth, once it was scored.
+    """
+
+    text: str
+    rng_seed: int = 1
+    depth_scale: float = 1.0
+    asks_deeper: bool = False
+
+
+@contextlib.contextmanager
+def prepared(module: str, profile: str) -> Iterator[tuple[Path, Path]]:
+    """Data of a profile, and a folder for ``train_all``, as the present one, with the ruler in it.
+
+    Starts the program anew, once, if it lacks a trainer's settings.
 
     Args:
-        texts: Genomes of one file.
+        module: The program, as ``python -m`` takes it.
+        profile: Whose data; prepared at first use.
+    """
+    settings = trainer_environment(module, Path.cwd())
+    wanted = {name: value for name, value in settings.items() if name.startswith(_SETTINGS)}
+    if any(os.environ.get(name) != value for name, value in wanted.items()):
+        command = [sys.executable, "-m", module, *sys.argv[1:]]
+        os.execve(sys.executable, command, os.environ | wanted)
+    torch.set_num_threads(1)
+    data = Ruler.load(template_path("prepare.py")).prepare(profile).path
+    with tempfile.TemporaryDirectory(prefix="evoresearch-trainings-") as name:
+        shutil.copyfile(template_path("prepare.py"), Path(name) / "prepare.py")
+        sys.path.insert(0, name)
+        with contextlib.chdir(name):
+            yield data, Path(name)
+
+
+def train_all(
+    orders: Sequence[Order],
+    *,
+    data: Path,
+    tokens: int,
+    folder: Path,
+    workers: int = 1,
+    limit: float = 60.0,
+) -> Iterator[tuple[int, Training]]:
+    """Train each for so many tokens; yields index and outcome as they end.
+
+    Args:
+        orders: What.
         data: Folder of the prepared profile.
-        steps_tokens: Tokens of a training.
+        tokens: Of a training.
         folder: Holds ``prepare.py``; scratch of the trainings.
         workers: Processes at once.
         limit: Wall seconds of one; it is killed then.
     """
-    waiting = list(enumerate(texts))[::-1]
+    waiting = list(enumerate(orders))[::-1]
     running: dict[int, tuple[int, float]] = {}
     try:
         while waiting or running:
             while waiting and len(running) < workers:
-                index, text = waiting.pop()
+                index, order = waiting.pop()
                 pid = os.fork()
                 if pid == 0:
-                    _run(text, data, steps_tokens, folder / f"{index}.json")
+                    _run(order, data, tokens, folder / f"{index}.json")
                 running[pid] = (index, time.monotonic())
             for pid, (index, started) in list(running.items()):
                 seconds = time.monotonic() - started
@@ -99,7 +156,7 @@ def _outcome(path: Path, status: int, cpu_seconds: float, late: float | None) ->
 # --- in the child --------------------------------------------------------------------------------
 
 
-def _run(text: str, data: Path, tokens: int, path: Path) -> None:
+def _run(order: Order, data: Path, tokens: int, path: Path) -> None:
     """Train and write how it went; never comes back."""
     try:
         resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY_BYTES, _MEMORY_BYTES))
@@ -107,7 +164,7 @@ def _run(text: str, data: Path, tokens: int, path: Path) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for descriptor in (1, 2):
             os.dup2(nowhere, descriptor)
-        found = _trained(text, data, tokens)
+        found = _trained(order, data, tokens)
         part = path.with_suffix(".part")
         part.write_text(json.dumps(found), encoding="utf-8")
         part.rename(path)
@@ -115,13 +172,14 @@ def _run(text: str, data: Path, tokens: int, path: Path) -> None:
         os._exit(0)
 
 
-def _trained(text: str, data: Path, tokens: int) -> dict[str, object]:
+def _trained(order: Order, data: Path, tokens: int) -> dict[str, object]:
     import prepare
 
     conditions = {
         "data": str(data),
         "budget": {"kind": "tokens", "amount": tokens},
-        "rng_seed": 1,
+        "rng_seed": order.rng_seed,
+        "depth_scale": order.depth_scale,
     }
     os.environ["EVORESEARCH_CONDITIONS"] = json.dumps(conditions)
     names: dict[str, object] = {"__name__": "__main__"}
@@ -129,7 +187,7 @@ def _trained(text: str, data: Path, tokens: int) -> dict[str, object]:
     sys.stdout = _Tee(scores)  # type: ignore[assignment]  # write and flush are all that print asks
     stage, reason = "scored", ""
     try:
-        exec(compile(text, "train.py", "exec"), names)
+        exec(compile(order.text, "train.py", "exec"), names)
     except SystemExit as error:
         stage, reason = "diverged" if "diverged" in str(error) else "train", str(error)[:200]
     except MemoryError:
@@ -141,11 +199,10 @@ def _trained(text: str, data: Path, tokens: int) -> dict[str, object]:
     if stage == "scored" and not scores:
         stage, reason = "evaluate", "no val_bpb was printed"
     deeper = None
-    if stage == "scored":
+    if stage == "scored" and order.asks_deeper:
         prepare._state.cache_clear()
         os.environ["EVORESEARCH_CONDITIONS"] = json.dumps(conditions | {"depth_scale": _DEEPER})
-        deeper, why = _builds(text)
-        reason = why
+        deeper, reason = _builds(order.text)
     return {
         "val_bpb": scores[0] if stage == "scored" else None,
         "stage": stage,
