@@ -34,6 +34,7 @@ from benchmarks.published import (
 )
 from benchmarks.trainers import Run, Trainers, with_trainer_settings
 from evolution.calibration import Step, token_seconds
+from evolution.profiles import profile_names
 from evolution.ruler import Ruler
 from evolution.sitting import gpu_names
 from evolution.templates import template_path
@@ -172,7 +173,7 @@ def arguments_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--published", type=Path, help="the published text; fetched by default")
     parser.add_argument("--sha256", default=SHA256, help="of the text that is meant")
-    parser.add_argument("--profile", default="cpu")
+    parser.add_argument("--profile", choices=profile_names(), default="cpu")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--steps", type=int, default=48, help="of each training")
     parser.add_argument("--rng-seeds", type=int, default=6, help="paired trainings, 2 or more")

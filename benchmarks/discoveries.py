@@ -17,6 +17,7 @@ from benchmarks.effect_tables import (
     effect_cells,
     effects_parser,
     how_it_was_measured,
+    known_measurement,
     measure_all,
     open_measurement,
 )
@@ -94,8 +95,8 @@ def page(effects: dict[str, Effect], how: str) -> str:
 
 
 def _linked(source: str) -> str:
-    address, _, rest = source.partition(" ")
-    return f"<{address.rstrip(';')}> {rest}".strip()
+    words = (f"<{word.rstrip(';')}>" if "://" in word else word for word in source.split())
+    return " ".join(words)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -116,6 +117,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     if options.json:
         print(as_json(effects))
+    known = known_measurement(options)
+    for each in DISCOVERIES:
+        if each.name not in effects and (effect := measured(each, baseline, known)):
+            effects[each.name] = effect
     options.output.write_text(page(effects, how_it_was_measured(options, effects)), "utf-8")
     return 0
 

@@ -14,16 +14,19 @@ from scipy.stats import t as student
 
 from benchmarks.effects import PRICE_NOISE, Effect, Measurement, Notebook
 from benchmarks.trainers import Trainers, with_trainer_settings
-from evolution.profiles import load_profile
+from evolution.profiles import load_profile, profile_names
 from evolution.ruler import Ruler
 from evolution.templates import template_path
 from population import set_knobs
+
+#: Of one pricing by 24 pairs of steps: what prices of one genome scattered by (docs/log.md).
+PRICE_ERROR = "2 to 5 %"
 
 
 def effects_parser(description: str, output: str) -> argparse.ArgumentParser:
     """The options that ``benchmarks.discoveries`` and ``benchmarks.seeds`` share."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--profile", default="cpu", help="sizes and text")
+    parser.add_argument("--profile", choices=profile_names(), default="cpu")
     parser.add_argument("--steps", type=int, default=48, help="steps of the baseline")
     parser.add_argument("--rng-seeds", type=int, default=3, help="pairs of each variant, 2 or more")
     parser.add_argument("--core", type=int, default=None, help="pin trainers to this core")
@@ -63,6 +66,11 @@ def open_measurement(options: argparse.Namespace) -> Measurement:
 def at_profile(text: str, profile: str) -> str:
     """The baseline at a profile's sizes."""
     return set_knobs(text, dict(load_profile(profile).knobs))
+
+
+def known_measurement(options: argparse.Namespace) -> Measurement:
+    """The same measurement, which makes no figures: for the rows that are not asked for."""
+    return open_measurement(argparse.Namespace(**{**vars(options), "known": True}))
 
 
 def measure_all(names: Iterable[str], measure: Callable[[str], Effect | None]) -> dict[str, Effect]:
@@ -110,8 +118,33 @@ def how_it_was_measured(options: argparse.Namespace, effects: Mapping[str, Effec
     return (
         f"{text} An interval of one row rests on its own {options.rng_seeds} pairs: half of it is "
         f"{1000 * usual:.0f} mbpb as a rule. With the scatter of all rows pooled it is "
-        f"{1000 * pooled_half_width(list(effects.values())):.1f}."
+        f"{1000 * pooled_half_width(list(effects.values())):.1f}. Edits that leave the first "
+        "weights as they are pair closely, others by their data alone."
+        f"{_price_paragraph(list(effects.values()))}"
     )
+
+
+def _price_paragraph(effects: Sequence[Effect]) -> str:
+    worth = worth_of_a_percent(effects)
+    if worth is None:
+        return ""
+    return (
+        f" The intervals at equal work leave out the error of the price, some {PRICE_ERROR} on a "
+        f"busy machine; a percent of price is {1000 * worth:.1f} mbpb here."
+    )
+
+
+def worth_of_a_percent(effects: Sequence[Effect]) -> float | None:
+    """Bits per byte that a percent of price costs, from rows whose price is not 1; None for none.
+
+    The median over rows of what equal work adds to equal tokens, by the logarithm of the price.
+    """
+    found = [
+        (effect.equal_work.mean - effect.equal_tokens.mean) / math.log(effect.price) / 100
+        for effect in effects
+        if abs(effect.price - 1) > PRICE_NOISE and effect.equal_work != effect.equal_tokens
+    ]
+    return statistics.median(found) if found else None
 
 
 def pooled_half_width(effects: Sequence[Effect]) -> float:

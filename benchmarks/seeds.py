@@ -13,6 +13,7 @@ from benchmarks.effect_tables import (
     effect_cells,
     effects_parser,
     how_it_was_measured,
+    known_measurement,
     measure_all,
     open_measurement,
 )
@@ -74,6 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     effects = measure_all(options.only or seeds, lambda name: measurement.effect(seeds[name].text))
     if options.json:
         print(as_json(effects))
+    known = known_measurement(options)
+    for name, seed in seeds.items():
+        if name not in effects and (effect := known.effect(seed.text)):
+            effects[name] = effect
     options.output.write_text(page(seeds, effects, how_it_was_measured(options, effects)), "utf-8")
     return 0
 

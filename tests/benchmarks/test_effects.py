@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks.effect_tables import at_profile, pooled_half_width
+from benchmarks.effect_tables import at_profile, pooled_half_width, worth_of_a_percent
 from benchmarks.effects import Effect, Interval, Measurement, Notebook
 from benchmarks.trainers import TrainerError, Trainers
 from evolution.templates import template_path
@@ -43,6 +43,14 @@ def test_scatter_is_pooled_over_rows():
     other = Effect(Interval.of([0.0, 0.004, 0.008]), 1.0, Interval(0.0, 0.0), 3)
     pooled_sd = ((0.001**2 + 0.004**2) / 2) ** 0.5
     assert pooled_half_width([one, other]) == pytest.approx(2.776445 * pooled_sd / 3**0.5)
+
+
+def test_what_a_percent_of_price_is_worth_comes_from_rows_that_have_a_price():
+    nothing, gain = Interval(0.0, 0.001), Interval(-0.02, 0.001)
+    dear = Effect(nothing, 0.9, gain, 3)
+    free = Effect(gain, 1.01, gain, 3)
+    assert worth_of_a_percent([free]) is None
+    assert worth_of_a_percent([free, dear]) == pytest.approx(0.0002 / 0.1053605)
 
 
 def test_the_reversed_effect_is_that_of_the_baseline_against_the_variant():
