@@ -2,8 +2,9 @@
 
 The rival is the published ``train.py`` itself, at the same sizes, data, tokenizer and seeds
 (``benchmarks/published.py`` says what is replaced in it and why). Compared are parameters by part,
-the price of a step (steps by turns on one core, ratio of the fastest quartiles, bootstrap interval
-over pairs), peak memory, and validation bits per byte at fixed steps (paired, 95 % t-interval).
+the price of a step (steps by turns on one core, ratio of the fastest quartiles, t-interval over
+pairs of processes), peak memory, and validation bits per byte at fixed steps (paired, 95 %
+t-interval).
 Beside it: of all pairs of seeds and discoveries, how many merge (``--merges``).
 
     python -m benchmarks.baseline --published FILE --core 0 --json baseline.json
@@ -13,16 +14,15 @@ On a GPU: ``--profile gpu``; both train in bfloat16, compiled, and say their MFU
 
 import argparse
 import json
+import math
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-
 from benchmarks.effect_tables import at_profile
-from benchmarks.effects import Interval, Measurement, Notebook
+from benchmarks.effects import Interval, Measurement, Notebook, Price
 from benchmarks.merges import edits_of_baseline, merge_share
 from benchmarks.published import (
     COMMIT,
@@ -90,27 +90,36 @@ def by_part(parameters: Mapping[str, tuple[int, int]]) -> dict[str, int]:
     return counts
 
 
-def ratio_of_steps(
-    pairs: Sequence[tuple[Step, Step]], draws: int = 4000
-) -> tuple[float, float, float]:
-    """Price of the first ÷ the second, with a 95 % bootstrap interval over pairs."""
-    chance = np.random.default_rng(0)
+def ratio_of_steps(groups: Sequence[Sequence[tuple[Step, Step]]]) -> tuple[float, float, float]:
+    """Price of the first ÷ the second, with its 95 % t-interval over pairs of processes.
 
-    def ratio(picked: Sequence[tuple[Step, Step]]) -> float:
-        return token_seconds([a for a, _ in picked]) / token_seconds([b for _, b in picked])
-
-    picks = chance.integers(len(pairs), size=(draws, len(pairs)))
-    low, high = np.quantile([ratio([pairs[i] for i in pick]) for pick in picks], [0.025, 0.975])
-    return ratio(pairs), float(low), float(high)
+    Args:
+        groups: By pair of processes, steps by turns. Steps of the same two processes share what
+            makes these two differ, so that more of them do not tell.
+    """
+    ratios = [
+        token_seconds([one for one, _ in pairs]) / token_seconds([two for _, two in pairs])
+        for pairs in groups
+    ]
+    price = Price.of(ratios)
+    spread = math.exp(price.reach)
+    return price.ratio, price.ratio / spread, price.ratio * spread
 
 
 def compare(
-    trainers: Trainers, measurement: Measurement, ours: str, theirs: str, pair_count: int
+    trainers: Trainers,
+    measurement: Measurement,
+    ours: str,
+    theirs: str,
+    *,
+    pricings: int,
+    pair_count: int,
 ) -> Comparison:
     """Measure all of it."""
     counts = [by_part(trainers.parameters(text)) for text in (ours, theirs)]
     print("steps by turns …", file=sys.stderr, flush=True)
-    pairs = trainers.step_pairs(ours, theirs, pair_count)
+    groups = [trainers.step_pairs(ours, theirs, pair_count) for _ in range(pricings)]
+    pairs = [pair for group in groups for pair in group]
     runs: list[list[Run]] = []
     for name, text in (("ours", ours), ("published", theirs)):
         print(f"training: {name} …", file=sys.stderr, flush=True)
@@ -119,7 +128,7 @@ def compare(
     sizes = measurement.tokens / runs[0][0].steps
     return Comparison(
         parameters={part: (counts[0][part], counts[1][part]) for part in PARTS},
-        step_ratio=ratio_of_steps(pairs),
+        step_ratio=ratio_of_steps(groups),
         step_seconds=(
             sizes * token_seconds([one for one, _ in pairs]),
             sizes * token_seconds([two for _, two in pairs]),
@@ -177,7 +186,8 @@ def arguments_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--steps", type=int, default=48, help="of each training")
     parser.add_argument("--rng-seeds", type=int, default=6, help="paired trainings, 2 or more")
-    parser.add_argument("--pairs", type=int, default=60, help="of steps by turns")
+    parser.add_argument("--pairs", type=int, default=12, help="of steps by turns, each time")
+    parser.add_argument("--pricings", type=int, default=6, help="2 or more, each in new processes")
     parser.add_argument("--core", type=int, default=None, help="pin trainers to this core")
     parser.add_argument("--cache", type=Path, default=Path("runs/effects.json"))
     parser.add_argument("--merges", action="store_true", help="also merge every pair of edits")
@@ -207,7 +217,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         steps=options.steps,
         rng_seeds=range(1, options.rng_seeds + 1),
     )
-    found = compare(trainers, measurement, ours, theirs, options.pairs)
+    found = compare(
+        trainers,
+        measurement,
+        ours,
+        theirs,
+        pricings=options.pricings,
+        pair_count=options.pairs,
+    )
     figures: dict[str, object] = {"published": {"commit": COMMIT, "sha256": options.sha256}}
     figures |= {"replacements": sorted({each.why for each in REPLACEMENTS}), **asdict(found)}
     report(found, options.steps)

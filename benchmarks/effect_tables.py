@@ -12,15 +12,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from scipy.stats import t as student
 
-from benchmarks.effects import PRICE_NOISE, Effect, Measurement, Notebook
+from benchmarks.effects import PRICINGS, Effect, Measurement, Notebook
 from benchmarks.trainers import Trainers, with_trainer_settings
 from evolution.profiles import load_profile, profile_names
 from evolution.ruler import Ruler
 from evolution.templates import template_path
 from population import set_knobs
-
-#: Of one pricing by 24 pairs of steps: what prices of one genome scattered by (docs/log.md).
-PRICE_ERROR = "2 to 5 %"
 
 
 def effects_parser(description: str, output: str) -> argparse.ArgumentParser:
@@ -93,8 +90,7 @@ def effect_cells(effect: Effect | None) -> tuple[str, str, str]:
     """Effect at equal tokens, price and effect at equal work, as cells of a table."""
     if effect is None:
         return ("not measured", "", "")
-    price = f"{effect.price:.2f}"
-    return (effect.equal_tokens.text, price, effect.equal_work.text)
+    return (effect.equal_tokens.text, effect.price.text, effect.equal_work.text)
 
 
 def as_json(effects: Mapping[str, Effect]) -> str:
@@ -109,8 +105,9 @@ def how_it_was_measured(options: argparse.Namespace, effects: Mapping[str, Effec
         f"{options.rng_seeds} pairs with the same seeds. Effects in thousandths of a bit per byte "
         "(mbpb) with 95 % t-intervals; below 0 helps. *Equal tokens*: both train for the same "
         "number of tokens. *Price*: what a token costs against one of the baseline, from "
-        "alternating steps. *Equal work*: the variant trains for the tokens that the baseline's "
-        f"work buys at that price; a price within {100 * PRICE_NOISE:.0f} % of 1 counts as 1."
+        f"alternating steps in {PRICINGS} pairs of processes. *Equal work*: the variant trains for "
+        "the tokens that the baseline's work buys at that price, whose error is part of the "
+        "interval; a price that is not told from 1 buys as many."
     )
     if not effects:
         return text
@@ -120,31 +117,7 @@ def how_it_was_measured(options: argparse.Namespace, effects: Mapping[str, Effec
         f"{1000 * usual:.0f} mbpb as a rule. With the scatter of all rows pooled it is "
         f"{1000 * pooled_half_width(list(effects.values())):.1f}. Edits that leave the first "
         "weights as they are pair closely, others by their data alone."
-        f"{_price_paragraph(list(effects.values()))}"
     )
-
-
-def _price_paragraph(effects: Sequence[Effect]) -> str:
-    worth = worth_of_a_percent(effects)
-    if worth is None:
-        return ""
-    return (
-        f" The intervals at equal work leave out the error of the price, some {PRICE_ERROR} on a "
-        f"busy machine; a percent of price is {1000 * worth:.1f} mbpb here."
-    )
-
-
-def worth_of_a_percent(effects: Sequence[Effect]) -> float | None:
-    """Bits per byte that a percent of price costs, from rows whose price is not 1; None for none.
-
-    The median over rows of what equal work adds to equal tokens, by the logarithm of the price.
-    """
-    found = [
-        (effect.equal_work.mean - effect.equal_tokens.mean) / math.log(effect.price) / 100
-        for effect in effects
-        if abs(effect.price - 1) > PRICE_NOISE and effect.equal_work != effect.equal_tokens
-    ]
-    return statistics.median(found) if found else None
 
 
 def pooled_half_width(effects: Sequence[Effect]) -> float:

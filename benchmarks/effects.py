@@ -23,8 +23,11 @@ from evolution.calibration import granted_tokens
 from evolution.templates import template_path
 from population import Genome, canonical_hash, knobs
 
-#: A price this near to 1 is 1: calibrations of one genome scatter by 2 %.
-PRICE_NOISE = 0.03
+#: Times a price is taken, each in two fresh processes: what differs between two of them differs by
+#: some percent from the next two, and more steps of the same do not tell.
+PRICINGS, PRICE_PAIRS = 4, 12
+#: Share of the work that the baseline does once more with, to see what work is worth.
+LESS = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +48,38 @@ class Interval:
     def __neg__(self) -> "Interval":
         return Interval(-self.mean, self.half_width)
 
+    def widened(self, half_width: float) -> "Interval":
+        """With a further, independent source of error."""
+        return Interval(self.mean, math.hypot(self.half_width, half_width))
+
     @property
     def text(self) -> str:
         """In thousandths of a bit per byte, as the tables show it."""
         return f"{1000 * self.mean:+.1f} ± {1000 * self.half_width:.1f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Cost of a variant's token ÷ the baseline's; ``reach``: half the 95 % interval of its log."""
+
+    ratio: float = 1.0
+    reach: float = 0.0
+
+    @classmethod
+    def of(cls, ratios: Sequence[float]) -> "Price":
+        """From independent pricings, at least two."""
+        interval = Interval.of([math.log(ratio) for ratio in ratios])
+        return cls(math.exp(interval.mean), interval.half_width)
+
+    @property
+    def is_told_from_one(self) -> bool:
+        """False where the interval holds 1."""
+        return abs(math.log(self.ratio)) > self.reach
+
+    @property
+    def text(self) -> str:
+        """As the tables show it."""
+        return f"{self.ratio:.2f} ± {self.ratio * self.reach:.2f}" if self.reach else "1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +88,21 @@ class Effect:
 
     Attributes:
         equal_tokens: Effect at the same number of tokens.
-        price: Cost of the variant's token ÷ the baseline's.
-        equal_work: Effect where each gets the tokens that the same work buys.
+        price: Of the variant's token.
+        equal_work: Effect where each gets the tokens that the same work buys; the error of the
+            price is part of the interval.
         seed_count: Pairs behind each interval.
     """
 
     equal_tokens: Interval
-    price: float
+    price: Price
     equal_work: Interval
     seed_count: int
 
     def reversed(self) -> "Effect":
         """The effect of the baseline against the variant."""
-        return Effect(-self.equal_tokens, 1 / self.price, -self.equal_work, self.seed_count)
+        price = Price(1 / self.price.ratio, self.price.reach)
+        return Effect(-self.equal_tokens, price, -self.equal_work, self.seed_count)
 
 
 class Notebook:
@@ -134,13 +167,14 @@ class Measurement:
         """
         references = self.scores(self._baseline, self.tokens)
         scores = self.scores(text, self.tokens)
-        price = 1.0 if is_same_work else self._price(text)
-        if references is None or scores is None or price is None:
+        price = Price() if is_same_work else self._price(text)
+        worth = 0.0 if is_same_work else self._worth_of_work()
+        if references is None or scores is None or price is None or worth is None:
             return None
         granted = scores
-        if abs(price - 1) > PRICE_NOISE:
+        if price.is_told_from_one:
             size = self._step_tokens(text)
-            bought = max(1, round(granted_tokens(self.tokens, price) / size)) * size
+            bought = max(1, round(granted_tokens(self.tokens, price.ratio) / size)) * size
             again = self.scores(text, bought)
             if again is None:
                 return None
@@ -148,7 +182,7 @@ class Measurement:
         return Effect(
             equal_tokens=_paired(scores, references),
             price=price,
-            equal_work=_paired(granted, references),
+            equal_work=_paired(granted, references).widened(worth * price.reach),
             seed_count=len(self._rng_seeds),
         )
 
@@ -176,15 +210,31 @@ class Measurement:
             found.append(Run(**known))
         return found
 
-    def _price(self, text: str) -> float | None:
-        key = f"price {self._key(text)} {self._key(self._baseline)}"
-        known = self._notebook.find(key)
-        if known is None:
-            if self._trainers is None:
-                return None
-            known = self._trainers.price(text, self._baseline).cost_ratio
-            self._notebook.keep(key, known)
-        return float(str(known))
+    def _worth_of_work(self) -> float | None:
+        """What more work is worth to the baseline: bits per byte for a factor of e."""
+        step = self._step_tokens(self._baseline)
+        fewer = max(1, round(LESS * self.tokens / step)) * step
+        if fewer == self.tokens:
+            return 0.0
+        less = self.scores(self._baseline, fewer)
+        whole = self.scores(self._baseline, self.tokens)
+        if less is None or whole is None:
+            return None
+        return max(0.0, _paired(less, whole).mean / math.log(self.tokens / fewer))
+
+    def _price(self, text: str) -> Price | None:
+        ratios = []
+        for number in range(PRICINGS):
+            key = f"price {self._key(text)} {self._key(self._baseline)} {number}"
+            known = self._notebook.find(key)
+            if known is None:
+                if self._trainers is None:
+                    return None
+                price = self._trainers.price(text, self._baseline, pair_count=PRICE_PAIRS)
+                known = price.cost_ratio
+                self._notebook.keep(key, known)
+            ratios.append(float(str(known)))
+        return Price.of(ratios)
 
     def _key(self, text: str) -> str:
         return f"{canonical_hash(Genome.single(text))[:16]} {self._conditions}"

@@ -18,6 +18,8 @@ from population import KnobValue
 
 COMMIT = "228791fb499afffb54b46200aca536f79142f117"
 URL = f"https://raw.githubusercontent.com/karpathy/autoresearch/{COMMIT}/train.py"
+#: Of the text that the figures in docs/log.md come from: put together from a public copy of that
+#: commit, and never compared with the original file. If that has another one, ``--sha256`` says so.
 SHA256 = "2954175f4ac42ad65164aef40910ef953789abcd05a5cc886ac9ba5a00814414"
 
 

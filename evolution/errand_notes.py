@@ -34,7 +34,10 @@ def trial_notes(store: Store, numbers: Sequence[int], field: Field) -> list[Tria
 
 
 def figures_of(verdict: Verdict, metric: Metric) -> list[str]:
-    """A verdict, one line a depth; gains in the metric's unit, positive is better."""
+    """A verdict, one line a depth; gains in the metric's unit, positive is better.
+
+    Nothing of the sealed test split: what a model writes of it would be read by later searches.
+    """
     lines = [f"{metric.name}, fresh seeds, in pairs against the baseline"]
     for rung in verdict.rungs:
         line = f"depth × {rung.depth_scale:g}: {rung.ruling.value.replace('_', ' ')}"
@@ -42,8 +45,6 @@ def figures_of(verdict: Verdict, metric: Metric) -> list[str]:
             line += f", gain {rung.gain:+.4g}"
         if rung.low is not None and rung.high is not None:
             line += f" (95 %: {rung.low:+.4g} to {rung.high:+.4g})"
-        if rung.sealed is not None:
-            line += f", on the sealed test split {rung.sealed.gain:+.4g}"
         pairs = f"{rung.pair_count} pair{'' if rung.pair_count == 1 else 's'}"
         lines.append(f"{line}, {pairs}")
     return lines

@@ -151,7 +151,7 @@ class Outcome:
         status: A final status.
         val_bpb: Bits per byte on the trial's split, lower is better; None without a score.
         test_bpb: The same model on the sealed test split, which only verdict runs of the built-in
-            task read; None elsewhere. Nothing is selected by it.
+            task read; None elsewhere, and where it could not be had. Nothing is selected by it.
         scoring: How ``val_bpb`` was obtained.
         containment: The level of the box that held the trainer.
         audit: Figures of the audit that a trusted score passed, and ``work_ratio``: CPU time of the

@@ -15,7 +15,7 @@ class Ruling(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SealedGain:
-    """The gain of the same pairs on the sealed test split, which no selection ever saw.
+    """The gain of the same pairs on the sealed test split, which nothing is selected by.
 
     What it falls short of the gain on the validation split is what selection made of that text's
     own chances.

@@ -33,9 +33,12 @@ def test_a_parameter_of_no_part_is_an_error():
 
 def test_the_ratio_of_steps_is_that_of_the_fastest_quartiles():
     pairs = [(Step(2.0 + i % 5, 10), Step(1.0 + i % 5, 10)) for i in range(40)]
-    ratio, low, high = ratio_of_steps(pairs, draws=200)
-    assert ratio == pytest.approx((8 * 2 + 2 * 3) / (8 * 1 + 2 * 2))
-    assert low <= ratio <= high
+    slower = [(Step(1.1 * one.cpu_seconds, 10), other) for one, other in pairs]
+    known = (8 * 2 + 2 * 3) / (8 * 1 + 2 * 2)
+    assert ratio_of_steps([pairs, pairs]) == pytest.approx((known, known, known))
+    ratio, low, high = ratio_of_steps([pairs, slower])
+    assert ratio == pytest.approx(known * 1.1**0.5)
+    assert low < known < 1.1 * known < high
 
 
 def test_another_text_than_the_published_one_is_refused_with_its_hash(tmp_path, capsys):

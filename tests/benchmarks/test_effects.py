@@ -1,11 +1,12 @@
 """The measuring machine: paired trainings, prices, intervals, and what is kept of them."""
 
 import json
+import math
 
 import pytest
 
-from benchmarks.effect_tables import at_profile, pooled_half_width, worth_of_a_percent
-from benchmarks.effects import Effect, Interval, Measurement, Notebook
+from benchmarks.effect_tables import at_profile, pooled_half_width
+from benchmarks.effects import PRICINGS, Effect, Interval, Measurement, Notebook, Price
 from benchmarks.trainers import TrainerError, Trainers
 from evolution.templates import template_path
 from population import set_knobs
@@ -39,30 +40,33 @@ def test_an_interval_is_students():
 
 
 def test_scatter_is_pooled_over_rows():
-    one = Effect(Interval.of([0.001, 0.002, 0.003]), 1.0, Interval(0.0, 0.0), 3)
-    other = Effect(Interval.of([0.0, 0.004, 0.008]), 1.0, Interval(0.0, 0.0), 3)
+    one = Effect(Interval.of([0.001, 0.002, 0.003]), Price(), Interval(0.0, 0.0), 3)
+    other = Effect(Interval.of([0.0, 0.004, 0.008]), Price(), Interval(0.0, 0.0), 3)
     pooled_sd = ((0.001**2 + 0.004**2) / 2) ** 0.5
     assert pooled_half_width([one, other]) == pytest.approx(2.776445 * pooled_sd / 3**0.5)
 
 
-def test_what_a_percent_of_price_is_worth_comes_from_rows_that_have_a_price():
-    nothing, gain = Interval(0.0, 0.001), Interval(-0.02, 0.001)
-    dear = Effect(nothing, 0.9, gain, 3)
-    free = Effect(gain, 1.01, gain, 3)
-    assert worth_of_a_percent([free]) is None
-    assert worth_of_a_percent([free, dear]) == pytest.approx(0.0002 / 0.1053605)
+def test_a_price_is_a_mean_of_pricings_with_their_scatter():
+    price = Price.of([1.1, 1.1 * 1.02, 1.1 / 1.02])
+    assert price.ratio == pytest.approx(1.1)
+    assert price.reach == pytest.approx(4.302653 * math.log(1.02) / 3**0.5)
+    assert price.is_told_from_one
+    assert not Price.of([0.97, 1.03]).is_told_from_one
+    assert Price().text == "1"
+    assert price.text == "1.10 ± 0.05"
 
 
 def test_the_reversed_effect_is_that_of_the_baseline_against_the_variant():
-    effect = Effect(Interval(0.01, 0.002), 0.5, Interval(-0.02, 0.004), 3)
-    assert effect.reversed() == Effect(Interval(-0.01, 0.002), 2.0, Interval(0.02, 0.004), 3)
+    effect = Effect(Interval(0.01, 0.002), Price(0.5, 0.1), Interval(-0.02, 0.004), 3)
+    back = Effect(Interval(-0.01, 0.002), Price(2.0, 0.1), Interval(0.02, 0.004), 3)
+    assert effect.reversed() == back
 
 
 def test_the_baseline_has_no_effect_on_itself_and_is_trained_once(trainers, tmp_path):
     path = tmp_path / "effects.json"
     effect = measurement(trainers, Notebook(path)).effect(BASELINE, is_same_work=True)
     nothing = Interval(0.0, 0.0)
-    assert effect == Effect(nothing, 1.0, nothing, 2)
+    assert effect == Effect(nothing, Price(), nothing, 2)
     assert len(json.loads(path.read_text())) == 2
 
 
@@ -80,7 +84,10 @@ def test_a_cheaper_step_buys_more_of_them_at_equal_work(trainers, tmp_path):
     path = tmp_path / "effects.json"
     cheap = set_knobs(BASELINE, {"MLP_RATIO": 1, "SOFTCAP": 0.0, "MUON_STEPS": 1})
     effect = measurement(trainers, Notebook(path)).effect(cheap)
-    assert effect.price < 0.97
+    assert effect.price.ratio < 0.97
+    assert effect.equal_work.half_width >= 0
+    kept = json.loads(path.read_text())
+    assert sum(key.startswith("price") for key in kept) == PRICINGS
     tokens = {key.split()[3] for key in json.loads(path.read_text()) if key.startswith("score")}
     assert str(3 * STEP) in tokens
     assert any(int(count) > 3 * STEP for count in tokens)
