@@ -13,7 +13,7 @@ from numpy.random import Generator
 
 from agents import Context, KnobTrial, Operator, Parent, Proposal, Refusal
 from evolution.config import PopulationSettings
-from evolution.knob_trials import KnobRecord, crashed
+from evolution.knob_trials import KnobRecord
 from evolution.manuals import HASH_DIGITS, TRAILER, operator_weights
 from evolution.noise import Posterior
 from evolution.selection import RESERVE_REACH, breeding_values, survivors, tournament
@@ -198,7 +198,7 @@ class Breeder:
         if field.known.belief is None:
             return ()
         variants = (v for sha, v in field.variants.items() if sha not in field.barred)
-        return self._knob_record.trials(variants, crashed(self._store), field.known.belief)
+        return self._knob_record.trials(variants, self._store.failed_variants(), field.known.belief)
 
     def commit(self, proposal: Proposal, manual: Manual) -> Variant | Refusal:
         """Take in a proposal that was made a while ago, if it is still one."""

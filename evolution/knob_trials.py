@@ -5,15 +5,17 @@ the belief, and a resumed run draws the same.
 """
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from agents import KnobTrial
 from evolution.noise import Posterior
-from population import FailureClass, Genome, KnobValue, Store, TrialStatus, Variant, knobs
+from population import Genome, KnobValue, Variant, knobs
 
 #: Latest variants of the operator that are looked at: what is older was of other parents.
-LATEST = 300
+LATEST = 200
 OPERATOR = "knob"
+
+Move = tuple[str, KnobValue, KnobValue]
 
 
 class KnobRecord:
@@ -59,27 +61,20 @@ class KnobRecord:
             moves = self._moves(variant.parents[0], variant.sha)
             found += [
                 KnobTrial(name, before, after, gain, error, 1 / len(moves))
-                for name, (before, after) in moves.items()
+                for name, before, after in moves
             ]
         return tuple(found)
 
-    def _read_moves(self, parent: str, child: str) -> Mapping[str, tuple[KnobValue, KnobValue]]:
-        before, after = (knobs(self._genome(sha).main) for sha in (parent, child))
-        return {
-            name: (before[name], after[name])
-            for name in before
-            if name in after and before[name] != after[name]
-        }
-
-
-def crashed(store: Store) -> frozenset[str]:
-    """Commits of variants that a trial of ended badly, by their own fault."""
-    ends = (TrialStatus.CRASHED, TrialStatus.TIMED_OUT)
-    return frozenset(
-        trial.variant
-        for status in ends
-        for trial in store.trials(status=status)
-        if trial.outcome is not None
-        and trial.outcome.failure is not None
-        and trial.outcome.failure.kind is not FailureClass.HARNESS
-    )
+    def _read_moves(self, parent: str, child: str) -> tuple[Move, ...]:
+        """Of all files: the operator draws one of them, and in a script task any may hold knobs."""
+        old, new = self._genome(parent), self._genome(child)
+        found: list[Move] = []
+        for path in (path for path in old.sources if path in new.files):
+            if old.files[path] != new.files[path]:
+                before, after = knobs(old.files[path]), knobs(new.files[path])
+                found += [
+                    (name, before[name], after[name])
+                    for name in before
+                    if name in after and before[name] != after[name]
+                ]
+        return tuple(found)

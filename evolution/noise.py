@@ -19,6 +19,9 @@ from evolution.pedigree import Pedigree, VariantNode
 from evolution.readings import Noise, Reading, own_noise, pooled_noise, replicates
 from population import Fitness, Snapshot
 
+#: Columns of one solve: three times as quick a column as hundreds at once, which leave the cache.
+_SOLVED_AT_ONCE = 16
+
 __all__ = [
     "Effect",
     "Noise",
@@ -232,14 +235,16 @@ class Posterior:
         Raises:
             KeyError: A variant is unknown or has no parents.
         """
-        if not shas:
-            return {}
-        forms = np.column_stack([self._edit_form(sha) for sha in shas])
-        means = self._solution.means @ forms
-        variances = np.einsum("ij,ij->j", forms, self._solution.factor.solve(forms))
-        sds = np.sqrt(np.maximum(variances, 1e-12))
-        pairs = zip(shas, means * self.sigma, sds * self.sigma, strict=True)
-        return {sha: Effect(float(mean), float(sd)) for sha, mean, sd in pairs}
+        effects: dict[str, Effect] = {}
+        for start in range(0, len(shas), _SOLVED_AT_ONCE):
+            some = shas[start : start + _SOLVED_AT_ONCE]
+            forms = np.column_stack([self._edit_form(sha) for sha in some])
+            means = self._solution.means @ forms
+            variances = np.einsum("ij,ij->j", forms, self._solution.factor.solve(forms))
+            sds = np.sqrt(np.maximum(variances, 1e-12))
+            pairs = zip(some, means * self.sigma, sds * self.sigma, strict=True)
+            effects |= {sha: Effect(float(mean), float(sd)) for sha, mean, sd in pairs}
+        return effects
 
     def together(self, shas: Sequence[str]) -> Prediction:
         """What the own edits of several variants add up to, each in its company.

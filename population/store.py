@@ -69,6 +69,7 @@ from population.tables import (
 from population.trial import (
     Calibration,
     Conditions,
+    FailureClass,
     Outcome,
     Purpose,
     Snapshot,
@@ -374,6 +375,21 @@ class Store:
             query = query.options(undefer(TrialRow.curve))
         with self._database.reading() as session:
             return [row.value(with_curve=with_curves) for row in session.scalars(query)]
+
+    def failed_variants(self) -> frozenset[str]:
+        """Commits of variants of which a trial ended without a score, by their own fault.
+
+        Reads two columns: it is asked at every turn of a search, of thousands of trials.
+        """
+        ends = [TrialStatus.CRASHED.value, TrialStatus.TIMED_OUT.value]
+        query = (
+            select(TrialRow.variant)
+            .where(TrialRow.status.in_(ends))
+            .where(TrialRow.failure_kind != FailureClass.HARNESS.value)
+            .distinct()
+        )
+        with self._database.reading() as session:
+            return frozenset(session.scalars(query))
 
     def latest_trials(
         self, count: int, *, purpose: Purpose, status: Collection[TrialStatus]

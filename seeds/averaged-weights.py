@@ -488,7 +488,9 @@ def main():
             raise SystemExit(
                 f"loss is not finite or above 100 ({loss}) after step {steps}: training diverged"
             )
-        prepare.report(loss, model=model, grad_norm=grad_norm, lr=MATRIX_LR * lr_share(share))
+        prepare.report(
+            loss, model=averaged.module, grad_norm=grad_norm, lr=MATRIX_LR * lr_share(share)
+        )
         if steps == 1:  # nothing in the loop makes cycles: spare the steps the collector's visits
             gc.collect()
             gc.disable()

@@ -297,6 +297,7 @@ def adamw_update(p, g, mean, square, lr, betas, biases):
     square.lerp_(g.square(), 1 - betas[1])
     size = (square / biases[1]).sqrt() + 1e-10
     agrees = (mean * g > 0).float()
+    agrees = agrees / agrees.mean().clamp_min(1e-3)
     p.sub_(lr / biases[0] * mean * agrees / size)
 
 

@@ -6,90 +6,72 @@ from collections.abc import Iterator
 import libcst as cst
 from numpy.random import Generator
 
-from agents.structure.edit import Change, Edit, Kind, Place, Replacement, places
-from agents.structure.layers import Layer, attention_logits, is_attention, layers_of, used_layer
+from agents.structure.edit import Change, Edit, Kind, Replacement, places
+from agents.structure.layers import Layer, is_attention, layers_of, used_layer
 from agents.structure.syntax import (
     argument,
     called,
     code,
-    dotted,
     expression,
     keyword,
     plain_arguments,
     without_arguments,
 )
+from agents.structure.ways import HEADS, attention_ways, is_flex
+from agents.structure.windows import find_windows
 
 _KEY_OR_VALUE = re.compile(
     r"(?:w|c|to)?_?(?:k|key|v|value)s?(?:_?(?:proj|projection|linear|layer))?|[kv]_attn"
 )
 
 
-def _attentions(module: cst.Module) -> Iterator[tuple[Place, cst.Call]]:
-    for place in places(module):
-        match place.node:
-            case cst.Call() as call if called(call).endswith("scaled_dot_product_attention"):
-                yield place, call
-
-
 def _find_scales(module: cst.Module, rng: Generator) -> Iterator[Change]:
-    for place in places(module):
-        logits = attention_logits(place)
-        factor = float(f"{2 ** rng.normal(0, 0.7):.2g}") if logits is not None else 1
-        if logits is not None and factor != 1:
-            new = expression(f"{{x}} * {factor}", x=logits)
-            yield Change(f"attention logits × {factor} in {place.where}", [(logits, new)])
+    for ways in attention_ways(module):
+        logits = ways.logits()
+        factor = float(f"{2 ** rng.normal(0, 0.7):.2g}")
+        if logits and factor != 1:
+            replaced = [(x, expression(f"{{x}} * {factor}", x=x)) for x in logits]
+            yield Change(f"attention logits × {factor} in {ways.place.where}", replaced)
 
 
 def _find_masks(module: cst.Module, _rng: Generator) -> Iterator[Change]:
     """Every window becomes the whole past, which needs no mask."""
-    for place, call in _attentions(module):
-        if keyword(call, "attn_mask") is not None:
-            bare = without_arguments(call, "attn_mask", "is_causal")
-            causal = argument("is_causal", cst.Name("True"))
-            new = bare.with_changes(args=[*bare.args, causal])
-            yield Change(f"no mask but the causal one in {place.where}", [(call, new)])
+    for ways in attention_ways(module):
+        masked = [call for call in ways.kernels if keyword(call, _mask(call)) is not None]
+        plain = [call for call in ways.kernels if not is_flex(call)]
+        function = plain[0].func if plain else cst.parse_expression(_SDPA)
+        if masked and not ways.softmaxes and all(_is_known(call) for call in masked):
+            replaced = [(call, _unmasked(call, function)) for call in masked]
+            yield Change(f"no mask but the causal one in {ways.place.where}", replaced)
 
 
-def _find_windows(module: cst.Module, rng: Generator) -> Iterator[Change]:
-    """``(age >= 0) & (age < window)``: the band gets wider or narrower, and stays causal."""
-    for place in places(module):
-        match place.node:
-            case cst.BinaryOperation(
-                left=cst.Comparison() as one, operator=cst.BitAnd(), right=cst.Comparison() as other
-            ):
-                for part, causal in ((one, other), (other, one)):
-                    limit = _limit(part, place)
-                    if limit is not None and _limit(causal, place) is None:
-                        factor = float(f"{2 ** rng.normal(0, 0.8):.2g}")
-                        new = expression(f"max(1, int({{w}} * {factor}))", w=limit)
-                        what = f"windows × {factor} in {place.where}"
-                        yield Change(what, [(limit, new)])
+_SDPA = "torch.nn.functional.scaled_dot_product_attention"
+_SHARED = {*HEADS, "block_mask", "scale", "enable_gqa"}
 
 
-def _limit(comparison: cst.Comparison, place: Place) -> cst.BaseExpression | None:
-    """``window`` of ``age < window``, where the window is one number: no tensor of positions."""
-    match comparison:
-        case cst.Comparison(
-            comparisons=[
-                cst.ComparisonTarget(
-                    operator=cst.LessThan() | cst.LessThanEqual(),
-                    comparator=cst.Name() | cst.Attribute() as limit,
-                )
-            ]
-        ) if place.function is not None:
-            name = dotted(limit)
-            parameters = {p.name.value for p in place.function.params.params}
-            is_number = re.search(
-                rf"\b{re.escape(name)} = (?:int|max|min|round)\(", code(place.function)
-            )
-            is_size = re.search(r"window|span|short|band", name, re.IGNORECASE)
-            if is_number or name.isupper() or (is_size and (name in parameters or "." in name)):
-                return limit
-    return None
+def _mask(call: cst.Call) -> str:
+    return "block_mask" if is_flex(call) else "attn_mask"
+
+
+def _is_known(call: cst.Call) -> bool:
+    """True if nothing but the mask of a call would be lost."""
+    names = {argument.keyword.value for argument in call.args if argument.keyword is not None}
+    is_plain = len(plain_arguments(call)) <= len(HEADS) and not any(a.star for a in call.args)
+    return is_plain and (names <= _SHARED or not is_flex(call))
+
+
+def _unmasked(call: cst.Call, function: cst.BaseExpression) -> cst.Call:
+    bare = without_arguments(call, _mask(call), "is_causal")
+    causal = argument("is_causal", cst.Name("True"))
+    return bare.with_changes(func=function, args=[*bare.args, causal])
 
 
 def _find_shared_heads(module: cst.Module, _rng: Generator) -> Iterator[Change]:
-    """Keys and values of half the channels, each read by two groups of heads."""
+    """Keys and values of half the channels, each channel read twice.
+
+    With an even number of heads two groups of heads share them; with one head, or an odd number,
+    some head reads the same channels twice.
+    """
     for owner in {id(p.owner): p.owner for p in places(module) if p.owner is not None}.values():
         if not is_attention(owner):
             continue
@@ -106,7 +88,9 @@ def _find_shared_heads(module: cst.Module, _rng: Generator) -> Iterator[Change]:
             assert isinstance(use.node, cst.Call)
             replaced.append((use.node, expression("torch.cat([{y}] * 2, dim=-1)", y=use.node)))
         names = " and ".join(shared)
-        yield Change(f"two groups of heads share {names} in {owner.name.value}", replaced)
+        yield Change(
+            f"half the channels, each read twice, for {names} in {owner.name.value}", replaced
+        )
 
 
 def _halves(layer: Layer) -> bool:
@@ -118,11 +102,13 @@ def _halves(layer: Layer) -> bool:
 
 def _find_contiguous(module: cst.Module, _rng: Generator) -> Iterator[Change]:
     """Heads side by side in memory before attention reads them again and again."""
-    for place, call in _attentions(module):
-        given = plain_arguments(call)[:3]
-        if len(given) == 3 and not any("contiguous" in code(each) for each in given):
+    for ways in attention_ways(module):
+        told = [heads for name in HEADS if (heads := ways.heads(name))]
+        is_done = any("contiguous" in code(a) for call in ways.kernels for a in call.args)
+        if len(told) == len(HEADS) and not is_done:
+            given = [each for heads in told for each in heads]
             replaced = [(each, expression("{x}.contiguous()", x=each)) for each in given]
-            yield Change(f"contiguous heads before attention in {place.where}", replaced)
+            yield Change(f"contiguous heads before attention in {ways.place.where}", replaced)
 
 
 EDITS = (
@@ -134,10 +120,10 @@ EDITS = (
         Kind.ATTENTION,
         weight=0.5,
     ),
-    Edit("scale_window", "how far a short window looks", _find_windows, Kind.ATTENTION),
+    Edit("scale_window", "how far a short window looks", find_windows, Kind.ATTENTION),
     Edit(
         "share_heads",
-        "keys and values for each head may be more than is needed",
+        "as many keys and values as queries may be more than is needed",
         _find_shared_heads,
         Kind.ATTENTION,
     ),

@@ -10,7 +10,6 @@ from agents.structure.syntax import (
     called,
     code,
     dotted,
-    keyword,
     nodes,
     number,
     plain_arguments,
@@ -73,31 +72,6 @@ def is_attention(owner: cst.ClassDef) -> bool:
     """True for a class that weighs values: with torch's own attention, or with a softmax."""
     names = {called(node).rpartition(".")[2] for node in nodes(owner) if isinstance(node, cst.Call)}
     return bool(names & {"scaled_dot_product_attention", "softmax", "flex_attention"})
-
-
-def attention_logits(place: Place) -> cst.BaseExpression | None:
-    """What to scale to sharpen attention: its query, or what a softmax of the last axis takes."""
-    if not isinstance(place.node, cst.Call) or not place.is_forward:
-        return None
-    given = plain_arguments(place.node)
-    name = called(place.node).rpartition(".")[2]
-    if name == "scaled_dot_product_attention" and given:
-        return given[0]
-    if name != "softmax":
-        return None
-    dim = keyword(place.node, "dim")
-    if called(place.node) in ("F.softmax", "torch.softmax", "torch.nn.functional.softmax"):
-        axis = dim.value if dim is not None else given[1] if len(given) > 1 else None
-        return given[0] if given and _is_last(axis) else None
-    axis = dim.value if dim is not None else given[0] if given else None
-    match place.node.func:  # logits.softmax(-1)
-        case cst.Attribute(value=logits) if _is_last(axis):
-            return logits
-    return None
-
-
-def _is_last(axis: cst.BaseExpression | None) -> bool:
-    return axis is not None and code(axis) == "-1"
 
 
 def trained_members(module: cst.Module) -> set[str]:

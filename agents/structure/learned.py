@@ -10,9 +10,10 @@ import libcst as cst
 from numpy.random import Generator
 
 from agents.structure.edit import Change, Edit, Kind, Place, Replacement, places
-from agents.structure.layers import attention_logits, constructor, stream_width, trained_members
+from agents.structure.layers import constructor, stream_width, trained_members
 from agents.structure.norms import norm_argument, residual
 from agents.structure.syntax import brief, called, code, expression, same, sole
+from agents.structure.ways import attention_ways
 
 
 def _learnable(module: cst.Module) -> Iterator[Place]:
@@ -40,7 +41,7 @@ def _with_parameter(
     name = next((n for n in names if f"self.{n} " not in text), None)
     if name is None:
         return None
-    line = cst.parse_statement(f"self.{name} = nn.Parameter({made})")
+    line = cst.parse_statement(f"self.{name} = torch.nn.Parameter({made})")
     assert isinstance(first, cst.SimpleStatementLine)
     return name, (first, cst.FlattenSentinel([first, line]))
 
@@ -82,16 +83,21 @@ def _find_norms(module: cst.Module, _rng: Generator) -> Iterator[Change]:
 
 
 def _find_temperatures(module: cst.Module, _rng: Generator) -> Iterator[Change]:
-    """Attention logits times a learned number that starts at 1."""
-    for place in _learnable(module):
-        logits = attention_logits(place)
-        if not isinstance(logits, cst.Name) or place.owner is None:
+    """Attention logits times a learned number that starts at 1, whichever way they are computed.
+
+    In one way alone, layers that take another would get no gradient for theirs.
+    """
+    trained = trained_members(module)
+    for ways in attention_ways(module):
+        owner, logits = ways.place.owner, ways.logits()
+        if owner is None or owner.name.value not in trained or not logits:
             continue
-        made = _with_parameter(place.owner, "sharpness", "torch.ones(1, 1)")
-        if made is not None:
-            new = expression(f"{{x}} * self.{made[0]}.to({{x}}.dtype)", x=logits)
-            what = f"attention learns how sharply it looks in {place.where}"
-            yield Change(what, [(logits, new), made[1]])
+        made = _with_parameter(owner, "sharpness", "torch.ones(1, 1)")
+        if made is not None and all(isinstance(x, cst.Name) for x in logits):
+            template = f"{{x}} * self.{made[0]}.to({{x}}.dtype)"
+            replaced = [(x, expression(template, x=x)) for x in logits]
+            what = f"attention learns how sharply it looks in {ways.place.where}"
+            yield Change(what, [*replaced, made[1]])
 
 
 def _find_mixtures(module: cst.Module, rng: Generator) -> Iterator[Change]:

@@ -8,6 +8,7 @@ from numpy.random import Generator
 
 from agents.structure.edit import Change, Edit, Kind, Place, places
 from agents.structure.syntax import brief, called, code, expression, without_arguments
+from agents.structure.ways import HEADS, attention_ways
 
 _NORM = re.compile(
     r"(?:(?:F|nn\.functional|torch\.nn\.functional)\.)?(?:rms_?norm|layer_?norm|l2_?norm|norm)"
@@ -63,17 +64,21 @@ def _find_places_for_norms(module: cst.Module, _rng: Generator) -> Iterator[Chan
         if found is not None and place.is_forward:
             new = expression(f"{helper}({{x}})", x=found[1])
             yield Change(f"{helper}() of {brief(found[1])}", [(found[1], new)])
-        match place.node:
-            case cst.Call() if called(place.node).endswith("scaled_dot_product_attention"):
-                for argument in place.node.args[:3]:
-                    if not argument.keyword and not _is_normed(argument.value, helper, place):
-                        new = expression(f"{helper}({{x}})", x=argument.value)
-                        what = f"{helper}() of {brief(argument.value)} before attention"
-                        yield Change(what, [(argument.value, new)])
+    for ways in attention_ways(module):
+        if ways.softmaxes:
+            continue  # attention written out has no query to normalise
+        back = ".to({x}.dtype)" if ways.has_flex else ""
+        for name in HEADS:
+            heads = ways.heads(name) or []
+            if heads and not any(_is_normed(x, helper, ways.place) for x in heads):
+                replaced = [(x, expression(f"{helper}({{x}}){back}", x=x)) for x in heads]
+                yield Change(f"{helper}() of {brief(heads[0])} before attention", replaced)
 
 
 def _is_normed(node: cst.BaseExpression, helper: str, place: Place) -> bool:
     text = code(place.function) if place.function is not None else ""
+    if isinstance(node, cst.Call) and called(node) == helper:
+        return True
     return re.search(rf"\b{re.escape(code(node))} = {helper}\(", text) is not None
 
 

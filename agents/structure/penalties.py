@@ -19,6 +19,7 @@ from agents.structure.syntax import (
     keyword,
     without_arguments,
 )
+from agents.structure.ways import attention_ways
 
 # --- the loss ------------------------------------------------------------------------------------
 
@@ -60,12 +61,6 @@ def _find_dropouts(module: cst.Module, rng: Generator) -> Iterator[Change]:
         if place.owner is None or not place.is_forward or not isinstance(call, cst.Call):
             continue
         share = float(rng.choice([0.01, 0.02, 0.05, 0.1]))
-        if called(call).endswith("scaled_dot_product_attention"):
-            if keyword(call, "dropout_p") is None:
-                off = argument("dropout_p", expression(f"{share} if self.training else 0.0"))
-                what = f"{share} of attention left out in {place.where}"
-                yield Change(what, [(call, call.with_changes(args=[*call.args, off]))])
-            continue
         found = residual(place.around[-1])
         is_branch = found is not None and found[1] is call
         table = layers_of(place.owner).get(used_layer(place) or "")
@@ -74,6 +69,14 @@ def _find_dropouts(module: cst.Module, rng: Generator) -> Iterator[Change]:
             template = f"torch.nn.functional.dropout({{x}}, {share}, self.training)"
             new = expression(template, x=call)
             yield Change(f"{share} of {brief(call)} left out in {place.where}", [(call, new)])
+    for ways in attention_ways(module):
+        is_new = all(keyword(call, "dropout_p") is None for call in ways.kernels)
+        if not ways.kernels or not is_new or ways.has_flex or ways.softmaxes:
+            continue  # FlexAttention leaves nothing out, and what is written out does so elsewhere
+        share = float(rng.choice([0.01, 0.02, 0.05, 0.1]))
+        off = argument("dropout_p", expression(f"{share} if self.training else 0.0"))
+        dropped = [(call, call.with_changes(args=[*call.args, off])) for call in ways.kernels]
+        yield Change(f"{share} of attention left out in {ways.place.where}", dropped)
 
 
 # --- decay ---------------------------------------------------------------------------------------

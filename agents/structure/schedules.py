@@ -7,7 +7,7 @@ import libcst as cst
 from numpy.random import Generator
 
 from agents.structure.edit import Change, Edit, Kind, Place, places
-from agents.structure.syntax import brief, called, code, dotted, expression, nodes, number
+from agents.structure.syntax import brief, called, code, expression, nodes, number
 
 _SHAPES = {
     "squared": "{x} ** 2",
@@ -78,8 +78,12 @@ def _share(place: Place, function: cst.FunctionDef) -> cst.BaseExpression | None
 
 
 def _usable(shapes: dict[str, str], module: cst.Module) -> Iterator[tuple[str, str]]:
-    has_math = any(code(line) == "import math" for line in module.body[:40])
+    has_math = _imports_math(module)
     return ((n, t) for n, t in shapes.items() if has_math or "math." not in t)
+
+
+def _imports_math(module: cst.Module) -> bool:
+    return any(code(line) == "import math" for line in module.body[:40])
 
 
 def _returns(place: Place, share: cst.BaseExpression) -> bool:
@@ -149,7 +153,7 @@ def _find_wholes(module: cst.Module, _rng: Generator) -> Iterator[Change]:
 def _find_cycles(module: cst.Module, rng: Generator) -> Iterator[Change]:
     """Rates swing about what they were, a few times in the budget."""
     for function, result, share in _results(module):
-        if any("math" in dotted(n) for line in module.body[:40] for n in nodes(line)):
+        if _imports_math(module):
             count, depth = int(rng.choice([2, 3, 5])), float(rng.choice([0.1, 0.3, 0.5]))
             template = f"{{r}} * (1 + {depth} * math.sin({2 * count} * math.pi * {share}))"
             new = expression(template, r=result)

@@ -12,8 +12,10 @@ from agents.structure.syntax import (
     brief,
     called,
     code,
+    dotted,
     expression,
     keyword,
+    nodes,
     number,
     plain_arguments,
     sole,
@@ -84,10 +86,11 @@ def _find_deep_starts(module: cst.Module, _rng: Generator) -> Iterator[Change]:
 
 def _depth_of(place: Place, module: cst.Module) -> str | None:
     """How many layers there are, where a weight of one is started; None for other weights."""
-    names = {name for _, _, name, _ in stacks(module)}
+    names = sorted({name for _, _, name, _ in stacks(module)})
     for outer in place.around:
         if isinstance(outer, cst.For):
-            over = next((n for n in names if f"self.{n}" in code(outer.iter)), None)
+            read = {dotted(node) for node in nodes(outer.iter)}
+            over = next((n for n in names if f"self.{n}" in read), None)
             if over is not None:
                 return f"len(self.{over})"
     return _knob_depth(place, module) if names else None

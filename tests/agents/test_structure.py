@@ -1,6 +1,7 @@
 import functools
 import re
 from collections import Counter
+from dataclasses import replace
 
 import libcst as cst
 import pytest
@@ -10,6 +11,7 @@ from numpy.random import default_rng
 
 from agents.structure import EDITS, Edited, Kind, Unedited, apply_edit, draw_shares, undone
 from agents.structure.edit import places
+from agents.structure.syntax import called, code, nodes
 from agents.structure.tidy import without_unused
 from evolution.templates import seed_paths
 from population import Genome, canonical_hash, contract_problems, knobs
@@ -377,6 +379,165 @@ def test_attention_stays_causal():
     (unmasked,) = outcomes("drop_mask", text)
     assert "attention(x, x, x, is_causal=True)" in unmasked
     assert outcomes("drop_part", text) == set()
+
+
+# --- the ways of attention in one function -------------------------------------------------------
+
+
+def ways_of(text):
+    """By function, each attention call: its heads without casts, other options, kind of mask."""
+    found = {}
+    for owner in cst.parse_module(text).body:
+        for node in nodes(owner):
+            if isinstance(node, cst.FunctionDef):
+                calls = [n for n in nodes(node) if isinstance(n, cst.Call)]
+                kernels = [c for c in calls if re.search(r"(product|flex)_attention$", called(c))]
+                if kernels:
+                    found[f"{owner.name.value}.{node.name.value}"] = [told(c) for c in kernels]
+    return found
+
+
+def told(call):
+    given = {a.keyword.value if a.keyword else "heads": [] for a in call.args}
+    for each in call.args:
+        text = re.sub(r"\.to\(\w+\.dtype\)|[() ]", "", code(each.value))
+        given[each.keyword.value if each.keyword else "heads"].append(text)
+    mask = tuple(sorted(n for n in given if n in ("attn_mask", "block_mask", "is_causal")))
+    return {n: x for n, x in given.items() if n not in mask}, mask
+
+
+@pytest.mark.parametrize("edit", EDITS, ids=lambda e: e.name)
+def test_attention_is_changed_in_every_way_it_is_computed_or_in_none(edit):
+    """A compiled baseline trains through FlexAttention and is scored through masks."""
+    ((name, before),) = ways_of(TRAIN).items()
+    assert [mask for _, mask in before] == [("is_causal",), ("attn_mask",), ("block_mask",)]
+    module = cst.parse_module(TRAIN)
+    (forward,) = (
+        place.node
+        for place in places(module)
+        if isinstance(place.node, cst.FunctionDef)
+        and f"{place.where}.{place.node.name.value}" == name
+    )
+    inside = {id(node) for node in nodes(forward)}
+    touching = [
+        change
+        for change in edit.find(module, default_rng(0))
+        if any(id(old) in inside for old, _ in change.replaced)
+    ]
+    for edited in replace(edit, find=lambda *_: touching).every(module, default_rng(0)):
+        if isinstance(edited, Edited):
+            after = ways_of(edited.text)[name]
+            assert len({repr(given) for given, _ in after}) == 1, edited.what
+            masks = [mask for _, mask in after]
+            assert masks in ([mask for _, mask in before], [("is_causal",)] * 3), edited.what
+
+
+def changed_lines(name, text):
+    """Lines that the first change of an edit puts in."""
+    (first, *_) = BY_NAME[name].every(cst.parse_module(text), default_rng(0))
+    return sorted(line.strip() for line in set(first.text.splitlines()) - set(text.splitlines()))
+
+
+def test_attention_is_scaled_before_a_cast_and_in_each_branch():
+    lines = changed_lines("learn_temperature", TRAIN)
+    assert "self.sharpness = torch.nn.Parameter(torch.ones(1, 1))" in lines
+    assert sum("q * self.sharpness.to(q.dtype)" in line for line in lines) == 3
+    assert any("flex_attention((q * self.sharpness.to(q.dtype)).to(v.dtype), k" in x for x in lines)
+
+
+def test_no_mask_is_no_flex_attention():
+    (made,) = BY_NAME["drop_mask"].every(cst.parse_module(TRAIN), default_rng(0))
+    assert "attention(q.to(v.dtype), k.to(v.dtype), v, is_causal=True)" in made.text
+    assert "flex_attention(q" not in made.text
+
+
+def test_a_softmax_beside_a_kernel_is_scaled_with_it():
+    text = body(
+        "if self.flash:\n    return F.scaled_dot_product_attention(x, y, y, attn_mask=m)\n"
+        "return (x @ y).masked_fill(m, 0).softmax(-1) @ y"
+    )
+    for scaled in outcomes("scale_attention", text, 4):
+        (factor,) = re.findall(r"attention\(x \* ([\d.]+), y", scaled)
+        assert f"((x @ y).masked_fill(m, 0) * {factor}).softmax(-1)" in scaled
+    assert outcomes("drop_mask", text) == set()
+
+
+def test_dropout_of_attention_is_in_every_way_or_in_none():
+    two = (
+        "if self.short:\n    return F.scaled_dot_product_attention(x, y, y, attn_mask=m)\n"
+        "return F.scaled_dot_product_attention(x, y, y, is_causal=True)"
+    )
+    for made in outcomes("add_dropout", body(two), 4):
+        assert made.count("dropout_p=") == 2
+    assert outcomes("add_dropout", body(two.replace("F.scaled_dot_product", "flex", 1))) == set()
+
+
+def test_a_window_is_changed_where_it_is_computed():
+    (line,) = changed_lines("scale_window", TRAIN)
+    assert re.fullmatch(
+        r"short = max\(1, int\(max\(1, int\(SHORT_WINDOW \* MAX_SEQ_LEN\)\) \* [\d.]+\)\)", line
+    )
+
+
+MASKS = """class A(nn.Module):
+    def __init__(self, size):
+        self.window = size
+
+    def mask(self, window):
+        self.m = (age >= 0) & (age < window)
+        if IS_COMPILED:
+            self.b = make(lambda q, k: (q >= k) & (q - k < window))
+"""
+
+
+def test_a_window_is_changed_for_every_device():
+    for made in outcomes("scale_window", MASKS, 4):
+        (factor,) = set(re.findall(r"< max\(1, int\(window \* ([\d.]+)\)\)", made))
+        assert made.count(f"< max(1, int(window * {factor}))") == 2
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "        self.c = flash(window_size=window)\n",
+        "    def run(self):\n        self.mask(self.window)\n",
+        "    def run(self):\n        self.mask(3)\n        self.mask(4)\n",
+    ],
+)
+def test_a_window_with_uses_that_would_not_follow_stays(more):
+    assert outcomes("scale_window", MASKS + more, 2) == set()
+
+
+def test_a_new_parameter_needs_no_name_but_torch():
+    for name in ("gate_branch", "gain_norm", "learn_temperature", "mix_previous"):
+        for made in outcomes(name, PLAIN, 2):
+            assert "= torch.nn.Parameter(" in made
+
+
+STACKS = """class GPT(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.block = nn.ModuleList(Block() for _ in range(2))
+        self.blocks = nn.ModuleList(Block() for _ in range(4))
+        for each in self.blocks:
+            nn.init.normal_(each.up.weight, std=0.02)
+
+class Block(nn.Module):
+    pass
+"""
+
+
+def test_the_depth_of_a_stack_is_that_of_its_own_name():
+    (made,) = outcomes("deep_start", STACKS, 2)
+    assert "std=0.02 * len(self.blocks) ** -0.5" in made
+
+
+def test_a_cosine_needs_the_module_math_itself():
+    text = (
+        "from torch.backends.cuda import enable_math_sdp\n\n\ndef lr_share(share):\n    return 1\n"
+    )
+    assert outcomes("swing_schedule", text) == set()
+    assert outcomes("swing_schedule", f"import math\n{text}") != set()
 
 
 def test_schedules_are_bent():

@@ -54,3 +54,16 @@ def test_a_crash_is_told_without_a_gain_and_what_never_ran_is_not():
 @pytest.mark.parametrize("operator", ["structure", "tuner", "seed"])
 def test_other_operators_say_nothing_of_turns(operator):
     assert the_trials([1.5, 1.4], operators={1: operator}) == ()
+
+
+def test_knobs_of_every_python_file_are_told():
+    root, child = a_variant(0), a_variant(1, parents=(a_variant(0).sha,), operator="knob")
+    files = {"train.py": "LR = 0.1\n", "lib/model.py": "WIDTH = 8\n", "notes.txt": "LR = 1\n"}
+    genomes = {
+        root.sha: Genome(files),
+        child.sha: Genome({**files, "lib/model.py": "WIDTH = 16\n", "notes.txt": "LR = 2\n"}),
+    }
+    belief = fit([VariantNode(v.sha, v.parents, v.operator) for v in (root, child)], [],
+                 fraction=0.25, prior_sigma=0.003)  # fmt: skip
+    (trial,) = KnobRecord(genomes.__getitem__).trials([root, child], frozenset({child.sha}), belief)
+    assert (trial.name, trial.before, trial.after, trial.share) == ("WIDTH", 8, 16, 1)

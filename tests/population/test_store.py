@@ -44,6 +44,7 @@ from population import (
 from tests.builders import (
     NOW,
     a_calibration,
+    a_failure,
     a_family,
     a_run,
     a_rung,
@@ -345,6 +346,27 @@ def test_trials_are_filtered_by_status_variant_and_purpose(store):
     assert ids(variant=other.sha) == [2, 3]
     assert ids(purpose=Purpose.BASELINE) == [1]
     assert ids(variant=other.sha, status=TrialStatus.RUNNING, purpose=Purpose.SCREEN) == [2]
+
+
+def test_failed_variants_are_those_whose_trials_ended_by_their_own_fault(store):
+    own = a_failure()
+    ends = {
+        1: (TrialStatus.COMPLETE, None),
+        2: (TrialStatus.CRASHED, own),
+        3: (TrialStatus.TIMED_OUT, a_failure(kind=FailureClass.TIME_OUT)),
+        4: (TrialStatus.CRASHED, a_failure(kind=FailureClass.HARNESS)),
+    }
+    for serial, (status, failure) in ends.items():
+        variant = a_variant(serial)
+        store.add_variant(variant)
+        for _ in range(2):  # told once
+            trial = queue(store, variant.sha)
+            start(store, trial.id)
+            score = 1.5 if failure is None else None
+            outcome = an_outcome(score, status=status, failure=failure)
+            assert store.finish_trial(trial.id, 1, outcome, at=NOW + 2)
+    queue(store, a_variant(1).sha)
+    assert store.failed_variants() == {a_variant(2).sha, a_variant(3).sha}
 
 
 def test_curves_come_with_one_trial_and_with_many_only_when_asked_for(running):
