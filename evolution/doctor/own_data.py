@@ -154,7 +154,7 @@ def _split_words(found: Survey, text: OwnText, passes: float, kind: BudgetKind) 
     many, size = _many(found.document_count, "document"), found.bytes
     how = f"{many}, each cut into" if text.is_cut else f"{many}, split into"
     if not text.is_whole:
-        how = f"of its beginnings, {found.total_bytes / 1e6:.1f} MB, {how}"
+        how = f"read as far as {found.total_bytes / 1e6:.1f} MB, each file from its start: {how}"
     parts = ", ".join(f"{size[part] / 1e6:.2f} MB {part}" for part in _PARTS)
     most = " at most, on an H100" if kind is BudgetKind.WALL else ""
     most = most or ("" if text.is_whole else " at most")
