@@ -8,9 +8,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from evolution.detectable import DepthGain
-    from evolution.doctor import Outlook
     from evolution.doctor.night import Night
-    from evolution.doctor.outlook import Alternative
+    from evolution.doctor.outlook import Alternative, Outlook
     from evolution.doctor.prices import Cost
 
 
