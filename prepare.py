@@ -363,43 +363,84 @@ def _own_source(paths: Sequence[Path], tell: Progress) -> Source:
     """The user's own text: documents split by their hash, or each text in blocks when few."""
     files = [file for path in paths for file in _text_files(path)]
     tell("reading your text", 0.0)
-    counts = dict.fromkeys(PARTS, 0)
-    for file in files:
-        for text in _read_documents(file):
-            counts[_part_by_hash(text)] += 1
-    is_split_by_hash = sum(counts.values()) >= 40 and all(counts.values())
+    is_cut = _is_cut(_part_by_hash(text) for file in files for text in _read_documents(file))
 
     def documents(part: str) -> Iterator[str]:
         for file in files:
             for text in _read_documents(file):
-                if is_split_by_hash and _part_by_hash(text) == part:
-                    yield text
-                elif not is_split_by_hash:
+                if is_cut:
                     yield _block(text, part)
+                elif _part_by_hash(text) == part:
+                    yield text
 
     return Source("own", _hash_json([_hash_file(file) for file in files]), documents)
 
 
-def own_documents(data: Sequence[str | os.PathLike[str]], part: str) -> list[str]:
-    """The user's own documents that ``prepare`` would put into a part; empty ones, too.
+def _is_cut(parts: Iterable[str]) -> bool:
+    """True if each text is cut into blocks: documents that fall into these parts are too few."""
+    counts = dict.fromkeys(PARTS, 0)
+    for part in parts:
+        counts[part] += 1
+    return sum(counts.values()) < 40 or not all(counts.values())
+
+
+@dataclass(frozen=True)
+class OwnText:
+    """The user's own text, as ``prepare`` would split it. Empty documents are among them."""
+
+    documents: list[str]  # as they were, in order
+    parts: dict[str, list[str]]  # of PARTS
+    is_cut: bool  # each document into blocks, one for each part; else each falls into one part
+    is_whole: bool  # False if there is more text than was to be read
+
+
+def own_text(data: Sequence[str | os.PathLike[str]], most_chars: int) -> OwnText:
+    """Read the user's own text, once, and split it.
+
+    Args:
+        data: Files, or folders of them.
+        most_chars: Characters to read at most; beyond them the beginning of each file is taken,
+            and the documents that were read decide how the text is split.
 
     Raises:
-        PrepareError: A file is missing, of no known kind, or not UTF-8.
+        PrepareError: A file is missing, of no known kind, cannot be read, or holds no such text.
     """
-    return list(_own_source([Path(path) for path in data], _tell_nobody).documents(part))
+    files = [file for path in data for file in _text_files(Path(path))]
+    found: list[str] = []
+    left, is_whole = most_chars, True
+    for number, file in enumerate(files):
+        room = left // (len(files) - number)  # what a short file leaves, later ones may take
+        for text in _read_documents(file, room + 1):
+            found.append(text[:room])
+            left, room = left - len(found[-1]), room - len(text)
+            if room < 0:
+                is_whole = False
+                break
+    by_hash = [_part_by_hash(text) for text in found]
+    if _is_cut(by_hash):
+        parts = {part: [_block(text, part) for text in found] for part in PARTS}
+        return OwnText(found, parts, is_cut=True, is_whole=is_whole)
+    parts = {
+        part: [t for t, own in zip(found, by_hash, strict=True) if own == part] for part in PARTS
+    }
+    return OwnText(found, parts, is_cut=False, is_whole=is_whole)
 
 
 def _text_files(path: Path) -> list[Path]:
     readable = (".txt", ".jsonl", ".parquet")
-    if not path.exists():
+    try:
+        is_there, is_file = path.exists(), path.is_file()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if not is_there:
         raise PrepareError(
             f"{path} does not exist. --data needs text files ({', '.join(readable)}), or folders "
             "of them. Check the path."
         )
-    if path.is_file():
+    if is_file:
         found = [path]
     else:
-        found = sorted(file for file in path.rglob("*") if file.suffix in readable)
+        found = sorted(f for f in path.rglob("*") if f.suffix in readable and not f.is_dir())
     if not found or any(file.suffix not in readable for file in found):
         raise PrepareError(
             f"{path} holds no text that can be read. --data needs files that end in "
@@ -408,11 +449,22 @@ def _text_files(path: Path) -> list[Path]:
     return found
 
 
-def _read_documents(path: Path) -> Iterator[str]:
-    """The documents of one file: a whole .txt, each ``text`` of a .jsonl or .parquet."""
+def _unreadable(path: Path, error: OSError) -> PrepareError:
+    return PrepareError(
+        f"{path} cannot be read: {error.strerror or error}. Every file of --data is needed. Give "
+        "yourself the right to read it, mend it, or leave it out."
+    )
+
+
+def _read_documents(path: Path, most_chars: int | None = None) -> Iterator[str]:
+    """The documents of one file: a whole .txt, each ``text`` of a .jsonl or .parquet.
+
+    Of a .txt at most ``most_chars`` characters are read, if that is given.
+    """
     try:
         if path.suffix == ".txt":
-            yield path.read_text(encoding="utf-8")
+            with path.open(encoding="utf-8") as handle:
+                yield handle.read(most_chars)
         elif path.suffix == ".jsonl":
             with path.open(encoding="utf-8") as handle:
                 for number, line in enumerate(handle, 1):
@@ -425,12 +477,16 @@ def _read_documents(path: Path) -> Iterator[str]:
             f"{path} is not UTF-8 text ({error.reason} at byte {error.start}). Text must be UTF-8. "
             "Convert it, for example: iconv -t UTF-8"
         ) from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def _text_field(line: str, path: Path, number: int) -> str:
     try:
         text = json.loads(line)["text"]
-    except (ValueError, KeyError, TypeError):
+        if isinstance(text, str) and "\\u" in line:
+            text.encode()  # half of a surrogate pair is no character
+    except (ValueError, KeyError, TypeError, RecursionError):
         text = None
     if not isinstance(text, str):
         raise PrepareError(
@@ -446,10 +502,18 @@ def _read_parquet(path: Path) -> Iterator[str]:
 
     try:
         file = pyarrow.parquet.ParquetFile(path)
-        if "text" not in file.schema_arrow.names:
+        columns = file.schema_arrow
+        if "text" not in columns.names:
             raise PrepareError(
-                f"{path} has the columns {', '.join(file.schema_arrow.names)}. A column named text "
+                f"{path} has the columns {', '.join(columns.names)}. A column named text "
                 "was needed. Rename the one that holds the text."
+            )
+        kind = columns.field(columns.names.index("text")).type
+        written = kind.value_type if pyarrow.types.is_dictionary(kind) else kind
+        if str(written) not in {"string", "large_string", "string_view", "null"}:
+            raise PrepareError(
+                f"The column text of {path} holds {kind}. Strings were needed. Convert it, or "
+                "rename the column that holds the text."
             )
         for batch in file.iter_batches(batch_size=1024, columns=["text"]):
             yield from (text for text in batch.column(0).to_pylist() if text)
@@ -457,6 +521,11 @@ def _read_parquet(path: Path) -> Iterator[str]:
         raise PrepareError(
             f"{path} is not a parquet file: {error}. Delete it if it was downloaded, so that it is "
             "fetched again; else give another file."
+        ) from error
+    except pyarrow.ArrowException as error:
+        raise PrepareError(
+            f"{path} is a parquet file that cannot be read: {error}. Its column text must be "
+            "whole, and of a kind that pyarrow reads. Write it anew, or give another file."
         ) from error
 
 

@@ -30,7 +30,8 @@ from pathlib import Path
 
 import numpy as np
 
-from evolution.config import EvolutionConfig, usable_cores
+from evolution.cgroups import usable_cores
+from evolution.config import EvolutionConfig
 from evolution.executors import Finished, Job, LocalExecutor, Slot
 from evolution.sandbox.environment import trainer_environment
 from evolution.sitting import local_executor

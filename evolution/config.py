@@ -4,7 +4,6 @@ Every key with its default stands in the `evolve.toml` at the top of the reposit
 owns types, ranges and the words of a refusal.
 """
 
-import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from evolution.agent_settings import AgentSettings
+from evolution.cgroups import usable_cores
 from evolution.task_settings import TaskSettings
 from population.errors import EvolveError, did_you_mean
 
@@ -330,13 +330,6 @@ def _laid_over(
         if isinstance(given, Mapping):  # else the check says so
             laid[section] = {**values, **given}
     return laid
-
-
-def usable_cores() -> list[int]:
-    """Cores this process may use, in order; a container or `taskset` may allow fewer."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
 
 
 def _explain(error: ValidationError, source: str) -> str:

@@ -52,6 +52,24 @@ class PreparedData:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnText:
+    """The user's own text as a ruler would split it; empty documents are among them.
+
+    Attributes:
+        documents: As they were, in order.
+        parts: Text of ``train``, ``validation`` and ``test``.
+        is_cut: True if each document is cut into blocks, one for each part; else each document
+            falls into one part.
+        is_whole: False if there is more text than was to be read.
+    """
+
+    documents: Sequence[str]
+    parts: Mapping[str, Sequence[str]]
+    is_cut: bool
+    is_whole: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Ruler:
     """A loaded ``prepare.py``.
 
@@ -164,20 +182,20 @@ class Ruler:
     @property
     def shows_documents(self) -> bool:
         """True if it can tell how it would split a text; rulers of earlier versions cannot."""
-        return hasattr(self._module, "own_documents")
+        return hasattr(self._module, "own_text")
 
-    def own_documents(self, data: Sequence[Path], part: str) -> list[str]:
-        """The user's own documents that fall into a part.
+    def own_text(self, data: Sequence[Path], most_chars: int) -> OwnText:
+        """The user's own text, split as a run would split it.
 
         Args:
             data: Files, or folders of them.
-            part: ``train``, ``validation`` or ``test``.
+            most_chars: Characters to read at most; beyond them, the beginning of each file.
 
         Raises:
             RulerError: In three parts.
         """
-        documents: list[str] = self._ask("own_documents", tuple(data), part)
-        return documents
+        found = self._ask("own_text", tuple(data), most_chars)
+        return OwnText(found.documents, found.parts, found.is_cut, found.is_whole)
 
     def check(self, path: Path, data_hash: str) -> None:
         """Make sure that a folder still holds exactly these data.

@@ -23,21 +23,23 @@ _CONTROLS = frozenset(map(chr, range(32))) - set("\t\n\r\f") | {"\x7f", "\ufffd"
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What was counted.
+    """What was counted. Documents are counted whole, before any is cut.
 
     Attributes:
-        documents: By part; those that are cut into parts count in each.
+        document_count: Documents in all.
         bytes: UTF-8 bytes by part.
-        empty_count: Documents of nothing but blanks, in all parts.
-        copy_count: Documents of the training part that are there already.
+        filled: By part, its documents or blocks that are not empty.
+        empty_count: Documents of nothing but blanks.
+        copy_count: Documents that are there already.
         binary_count: Documents with more control characters than a text has.
         largest_share: Bytes of the largest document, as a share of all.
         overlap: Share of the validation part's runs that the training part has, too; None if it
             has no run.
     """
 
-    documents: Mapping[str, int]
+    document_count: int
     bytes: Mapping[str, int]
+    filled: Mapping[str, int]
     empty_count: int
     copy_count: int
     binary_count: int
@@ -50,28 +52,29 @@ class Survey:
         return sum(self.bytes.values())
 
 
-def survey(parts: Mapping[str, Sequence[str]]) -> Survey:
+def survey(documents: Sequence[str], parts: Mapping[str, Sequence[str]]) -> Survey:
     """Look at a split text.
 
     Args:
-        parts: Documents of ``train``, ``validation`` and ``test``.
+        documents: As they were before the split.
+        parts: What fell into ``train``, ``validation`` and ``test``: documents, or blocks of them.
     """
-    every = [text for texts in parts.values() for text in texts]
-    sizes = [len(text.encode("utf-8", "surrogatepass")) for text in every]
-    counted = {
-        part: sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
-        for part, texts in parts.items()
-    }
-    told = [text for text in parts.get("train", ()) if text.strip()]
+    sizes = [_size(text) for text in documents]
+    told = [text for text in documents if text.strip()]
     return Survey(
-        documents={part: len(texts) for part, texts in parts.items()},
-        bytes=counted,
-        empty_count=sum(not text.strip() for text in every),
+        document_count=len(documents),
+        bytes={part: sum(map(_size, texts)) for part, texts in parts.items()},
+        filled={part: sum(map(bool, texts)) for part, texts in parts.items()},
+        empty_count=len(documents) - len(told),
         copy_count=len(told) - len(set(told)),
-        binary_count=sum(is_binary(text) for text in every),
+        binary_count=sum(map(is_binary, documents)),
         largest_share=max(sizes, default=0) / max(1, sum(sizes)),
         overlap=overlap(parts.get("train", ()), parts.get("validation", ())),
     )
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def is_binary(text: str) -> bool:

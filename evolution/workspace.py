@@ -35,6 +35,7 @@ from evolution.run_lock import RunLock
 from evolution.script_manual import script_manual
 from evolution.script_task import ScriptTask
 from evolution.seeds import DEFAULT_FOLDER, Seed, check_distinct, entering, find_seeds
+from evolution.sizes import sizes_notice
 from evolution.task import LanguageModelTask, Task
 from evolution.templates import project_file, template_path
 from population import (
@@ -340,6 +341,10 @@ def check_language_model(
     manual_path = project_file(project, "program.md")
     manual = read_manual(manual_path)
     genome = _baseline_genome(project, profile, manual)
+    main = str(project_file(project, MAIN))
+    notice = sizes_notice(main, genome.main, profile.knobs, profile=profile.name)
+    if notice is not None:
+        report(notice)
     source = project_file(project, "prepare.py")
     ruler = Ruler.load(source)
     budget = _budget(config, ruler, profile, manual)

@@ -163,6 +163,22 @@ def write_bad_files(folder):
     (folder / "latin.txt").write_bytes("Größe".encode("latin-1"))
     (folder / "word.doc").write_text("text")
     (folder / "short.txt").write_text("too little")
+    (folder / "none.txt").write_text("")
+    (folder / "nested.jsonl").write_text('{"text": ' + "[" * 100_000 + "]" * 100_000 + "}\n")
+    (folder / "half.jsonl").write_text('{"text": "\\ud800"}\n')
+    (folder / "folder.txt").mkdir()
+    (folder / "loop").mkdir()
+    (folder / "loop" / "loop.txt").symlink_to("loop.txt")
+    (folder / "gone").mkdir()
+    (folder / "gone" / "gone.jsonl").symlink_to("nowhere.jsonl")
+    pq.write_table(pa.table({"text": [1, 0, 3]}), folder / "numbers.parquet")
+    pq.write_table(pa.table({"text": [b"a"]}), folder / "bytes.parquet")
+    pq.write_table(pa.table({"text": [{"a": "b"}]}), folder / "nested.parquet")
+    (folder / "four.parquet").write_bytes(b"PAR1")
+    pq.write_table(pa.table({"text": ["x" * 1000] * 1000}), folder / "page.parquet")
+    page = bytearray((folder / "page.parquet").read_bytes())
+    page[4:24] = b"\xff" * 20  # the first page's header
+    (folder / "page.parquet").write_bytes(page)
     (folder / "not.parquet").write_text("not at all")
     pq.write_table(pa.table({"body": ["a"]}), folder / "other.parquet")
     (folder / "empty").mkdir()
@@ -179,6 +195,17 @@ def write_bad_files(folder):
         ("not.parquet", "not a parquet file"),
         ("other.parquet", "has the columns body"),
         ("empty", "no text that can be read"),
+        ("none.txt", "too little text"),
+        ("nested.jsonl", "Line 1"),
+        ("half.jsonl", "Line 1"),
+        ("folder.txt", "no text that can be read"),
+        ("loop", "loop.txt cannot be read"),
+        ("gone", "gone.jsonl cannot be read"),
+        ("numbers.parquet", "holds int64"),
+        ("bytes.parquet", "holds binary"),
+        ("nested.parquet", "holds struct"),
+        ("four.parquet", "not a parquet file"),
+        ("page.parquet", "cannot be read"),
     ],
 )
 def test_text_that_cannot_be_used_is_refused_in_three_parts_and_leaves_nothing(
@@ -190,6 +217,37 @@ def test_text_that_cannot_be_used_is_refused_in_three_parts_and_leaves_nothing(
     assert str(caught.value).count(". ") >= 1
     left = [path for path in (tmp_path / "cache").glob("*") if path.suffix != ".lock"]
     assert left == []
+
+
+def test_columns_of_any_kind_of_string_are_the_same_documents(ruler, documents, tmp_path):
+    strings = pa.array(documents[:50])
+    for number, column in enumerate(
+        (strings, strings.cast(pa.large_string()), strings.dictionary_encode())
+    ):
+        file = tmp_path / f"{number}.parquet"
+        pq.write_table(pa.table({"text": column}), file)
+        assert ruler.own_text([file], 10**9).documents == documents[:50]
+
+
+def test_own_text_is_split_as_it_is_prepared_and_read_no_further_than_asked(
+    ruler, documents, tmp_path
+):
+    mine = tmp_path / "mine.jsonl"
+    mine.write_text("\n".join(json.dumps({"text": d}) for d in documents))
+    whole = ruler.own_text([mine], 10**9)
+    assert (whole.is_whole, whole.is_cut, whole.documents) == (True, False, documents)
+    source = ruler._own_source([mine], lambda *_: None)
+    assert whole.parts == {part: list(source.documents(part)) for part in ruler.PARTS}
+    exact = ruler.own_text([mine], sum(map(len, documents)))
+    assert exact == whole
+    book = tmp_path / "book.txt"
+    book.write_text("a" * 1000 + "b" * 1000)
+    some = ruler.own_text([book, mine], 1000)
+    assert not some.is_whole
+    assert some.documents[0] == "a" * 500  # half of what may be read: there are two files
+    assert sum(map(len, some.documents)) == 1000
+    assert some.is_cut
+    assert [some.parts[part][0] for part in ruler.PARTS] == ["a" * 450, "a" * 25, "a" * 25]
 
 
 def test_the_script_says_what_is_wrong_and_exits_with_2(tmp_path):

@@ -11,7 +11,8 @@ from evolution.cli.options import RUNS, JsonOption, RunsOption, answer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from evolution.doctor import Finding, Outlook
+    from evolution.doctor import Finding
+    from evolution.doctor.outlook import Outlook
 
 
 def doctor(  # noqa: PLR0917 - typer passes them by name

@@ -8,9 +8,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from evolution.detectable import DepthGain
-    from evolution.doctor import Outlook
     from evolution.doctor.night import Night
-    from evolution.doctor.outlook import Alternative
+    from evolution.doctor.outlook import Alternative, Outlook
     from evolution.doctor.prices import Cost
 
 
@@ -45,9 +44,9 @@ def _table(*headings: str) -> "Table":
 
 
 def _hours(found: "Outlook") -> "Table":
-    """One row for each number of hours; the verdict is in them."""
+    """One row for each number of hours, verdict included, and the setting that gives them."""
     table = _table(
-        "", "trials", "baseline", "offspring", "replicates", "verdict", "search hours", "cost"
+        "", "trials", "baseline", "offspring", "replicates", "verdict", "run --hours", "cost"
     )
     for night, cost in found.nights:
         _add_night(table, f"{night.hours:g} h", night, cost)
@@ -58,7 +57,12 @@ def _hours(found: "Outlook") -> "Table":
 
 def _add_night(table: "Table", title: str, night: "Night", cost: "Cost") -> None:
     counts = (night.trials, night.baseline, night.offspring, night.replicates, night.verdict)
-    table.add_row(title, *map(str, counts), f"{night.search_hours:g}", cost_words(cost))
+    table.add_row(title, *map(str, counts), asked_hours(night), cost_words(cost))
+
+
+def asked_hours(night: "Night") -> str:
+    """What `evolve run --hours` is given for such a night; – if its hours are too few."""
+    return f"{night.search_hours:g}" if night.offspring else "–"
 
 
 def cost_words(cost: "Cost") -> str:
@@ -127,7 +131,13 @@ def _limits(found: "Outlook") -> Iterator[str]:
         what = "ends the search" if limit.ends_search else "ends the proposals of models alone"
         after = duration(3600 * limit.hours)
         yield f"{first}: {limit.words}, after about {after}: {what}"
-    yield "hours in the table are those of a run that they alone end: `evolve run --hours 8`"
+    yield "a row's hours are all of a run that hours alone end, with the longest verdict"
+    night = next((night for night, _ in found.nights if night.offspring), None)
+    if night is not None:
+        yield (
+            f"`evolve run --hours {asked_hours(night)}` gives that of {night.hours:g} h: --hours "
+            "ends the search, the verdict follows"
+        )
 
 
 def _money(found: "Outlook") -> Iterator[str]:

@@ -92,7 +92,7 @@ def run(  # noqa: PLR0917 - typer passes them by name
     from population import Store
 
     overrides = {
-        **_profile(profile),
+        **_profile(profile, config),
         # Hours that were asked for are not cut short by the default number of trials.
         "limits.trials": 0 if hours and trials is None else trials,
         "limits.hours": hours,
@@ -116,12 +116,17 @@ def run(  # noqa: PLR0917 - typer passes them by name
     _sit(paths, as_json=as_json, allow_unsafe=allow_unsafe)
 
 
-def _profile(name: str | None) -> dict[str, object]:
+def _profile(name: str | None, config: Path | None) -> dict[str, object]:
     """The profile as settings; ``auto`` becomes what suits this machine, said aloud."""
     from evolution.cli.starting import chosen
-    from evolution.doctor.choosing import AUTO
+    from evolution.config import EvolutionConfig
+    from evolution.sizing import AUTO
+    from evolution.templates import own_settings, template_path
 
-    return {"run.profile": name} if name != AUTO else chosen().overrides()
+    if name != AUTO:
+        return {"run.profile": name}
+    settings = EvolutionConfig.load(own_settings(config) or template_path("evolve.toml"))
+    return chosen(settings.verdict.depths).overrides()
 
 
 def resume(

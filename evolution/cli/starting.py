@@ -187,7 +187,7 @@ def _listed(files: Mapping[str, str]) -> str:
 
 def _sized(profile: str) -> dict[str, str]:
     """The files at the sizes of a profile, or at those that this machine asks for."""
-    from evolution.doctor.choosing import AUTO
+    from evolution.sizing import AUTO
 
     if profile != AUTO:
         return _files(profile)
@@ -197,12 +197,16 @@ def _sized(profile: str) -> dict[str, str]:
     return _files(choice.profile, choice, note)
 
 
-def chosen() -> "Choice":
-    """The profile for this machine; says what was found, what was chosen, and why."""
-    from evolution.doctor.choosing import choose_here
+def chosen(depths: Sequence[float] | None = None) -> "Choice":
+    """The profile for this machine; says what was found, what was chosen, and why.
+
+    Args:
+        depths: Scales of depth at which verdicts train; None for the usual ones.
+    """
+    from evolution.doctor.choosing import DEPTHS, choose_here
 
     say("asking torch what this machine has, and timing a core")
-    choice = choose_here()
+    choice = choose_here(depths=depths or DEPTHS)
     for line in choice.lines():
         say(f"  {line}")
     return choice

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from evolution.doctor.choosing import AUTO, choice_finding, choose_here
+from evolution.doctor.choosing import ChoosingError, choice_finding, choose_here
 from evolution.doctor.containment import containment_finding
 from evolution.doctor.earlier import earlier_run
 from evolution.doctor.finding import Finding, Level, can_start
@@ -16,10 +16,10 @@ from evolution.doctor.machine import (
     gpus_finding,
     memory_finding,
 )
-from evolution.doctor.outlook import Outlook, outlook
+from evolution.doctor.own_data import MOST_CHARS, QUICK_CHARS
 from evolution.doctor.plan import plan_finding
 from evolution.doctor.prices import Rates
-from evolution.doctor.project import Project, read_project
+from evolution.doctor.project import Project, read_project, verdict_depths
 from evolution.doctor.software import (
     agents_finding,
     git_finding,
@@ -29,12 +29,15 @@ from evolution.doctor.software import (
 )
 from evolution.doctor.torch_probe import probe_torch, torch_finding
 from evolution.sandbox.levels import find_level
+from evolution.sizing import AUTO
+
+if TYPE_CHECKING:
+    from evolution.doctor.outlook import Outlook  # it loads scipy: only where a plan is asked for
 
 __all__ = [
     "Examination",
     "Finding",
     "Level",
-    "Outlook",
     "Project",
     "Rates",
     "can_start",
@@ -46,7 +49,7 @@ class Examination(NamedTuple):
     """What was found; and, where it was asked for and the project is whole, the outlook."""
 
     findings: list[Finding]
-    outlook: Outlook | None
+    outlook: "Outlook | None"
 
 
 def examine(
@@ -67,9 +70,6 @@ def examine(
         data: The user's own text, in place of the settings' own.
         quick: True to leave out torch and the probe of this machine's pace, unless ``auto`` asks.
         rates: Prices for an outlook; None for none.
-
-    Raises:
-        evolution.doctor.choosing.ChoosingError: ``auto``, and torch does not load.
     """
     wall, monotonic, found = time.time(), time.monotonic(), None
     findings = [python_finding(), git_finding(), names_finding(), key_finding()]
@@ -80,22 +80,31 @@ def examine(
     gpus, gpu_finding = gpus_finding(probe)
     findings += [cores_finding(), memory_finding(), gpu_finding]
     asked: dict[str, object] = {"run.data": [str(path.resolve()) for path in data]}
+    is_chosen = True
     if is_auto:
-        choice = choose_here(probe)
-        findings.append(choice_finding(choice))
-        asked |= choice.overrides()
+        try:
+            choice = choose_here(probe, verdict_depths(config))
+            findings.append(choice_finding(choice))
+            asked |= choice.overrides()
+        except ChoosingError as error:  # the rest is looked at with the settings' own profile
+            is_chosen = False
+            remedy = "Mend torch, or name a profile."
+            findings.append(Finding("profile", Level.PROBLEM, str(error), remedy))
     else:
         asked["run.profile"] = profile
-    project = read_project(config, {k: v for k, v in asked.items() if v not in (None, [])})
+    wanted = {k: v for k, v in asked.items() if v not in (None, [])}
+    project = read_project(config, wanted, most_chars=QUICK_CHARS if quick else MOST_CHARS)
     findings.append(containment_finding(find_level(), project.config))
     findings += [*project.findings, *disk_findings(runs, project.cache)]
     if project.config is not None:
         findings.append(agents_finding(project.config.agents))
     findings.append(clock_finding(wall, time.time(), time.monotonic() - monotonic))
-    if project.is_whole:
+    if is_chosen and project.is_whole:
         settings, _, budget = project.whole()
         findings.append(plan_finding(project, gpus, probe, earlier_run(runs, settings, budget)))
         if rates is not None:
+            from evolution.doctor.outlook import outlook
+
             found = outlook(runs, project, gpus, probe, rates)
     return Examination(_worst_last(findings), found)
 

@@ -1,8 +1,9 @@
 """What the newest earlier run here tells of the next: its pace, its noise, its price."""
 
+import contextlib
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,16 @@ _FEWEST_TRIALS = 3
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """A run with the same profile or script, and budget.
+    """A run with the same profile or script, and budget; its text may be another.
 
     Attributes:
         run: Its name.
         trial_seconds: Of each complete trial, verdicts aside.
-        sigma: Seed noise of one trial as the run knew it, in the metric's unit; None before that.
+        sigma: Seed noise of one trial on the same text, in the metric's unit; None if no run here
+            knew it.
         repeat_count: Scores of variants that were scored more than once: what σ rests on.
         usd_per_variant: What a variant of a language model cost; None if none came of one.
+        sigma_run: Name of the run that knew σ, which may be an older one; None without σ.
     """
 
     run: str
@@ -31,6 +34,7 @@ class Earlier:
     sigma: float | None
     repeat_count: int
     usd_per_variant: float | None
+    sigma_run: str | None = None
 
     @property
     def median_seconds(self) -> float:
@@ -39,24 +43,46 @@ class Earlier:
 
 
 def earlier_run(runs: Path, config: EvolutionConfig, budget: Budget) -> Earlier | None:
-    """The newest run here that the next one can be judged by; None if there is none."""
-    found = (folder / "run.db" for folder in runs.iterdir()) if runs.is_dir() else ()
-    databases = [file for file in found if file.is_file()]
-    for file in sorted(databases, key=lambda f: f.stat().st_mtime, reverse=True):
-        paths = RunPaths(file.parent)
+    """The newest run here that the next one can be judged by; None if there is none.
+
+    Where it had another text, its noise is not that of the next: σ is then that of the newest run
+    with the same text.
+    """
+    newest: Earlier | None = None
+    for database in _databases(runs):
         try:
-            earlier = _read(paths, config, budget)
-        except EvolveError:  # of another version, or damaged: no run to learn from
+            earlier = _read(RunPaths(database.parent), config, budget)
+        except (EvolveError, OSError):  # of another version, damaged, or not ours to read
             continue
-        if earlier is not None:
-            return earlier
-    return None
+        if earlier is not None and earlier.sigma is not None:
+            return replace(
+                newest or earlier,
+                sigma=earlier.sigma,
+                repeat_count=earlier.repeat_count,
+                sigma_run=earlier.run,
+            )
+        newest = newest or earlier
+    return newest
+
+
+def _databases(runs: Path) -> list[Path]:
+    """Those of all runs that may be read, the newest first."""
+    found: list[tuple[float, Path]] = []
+    try:
+        for folder in runs.iterdir():
+            with contextlib.suppress(OSError):  # no run, or somebody else's
+                found.append(((folder / "run.db").stat().st_mtime, folder / "run.db"))
+    except OSError:  # there is no such folder, or it is closed to us
+        return []
+    return [database for _, database in sorted(found, reverse=True)]
 
 
 def _read(paths: RunPaths, config: EvolutionConfig, budget: Budget) -> Earlier | None:
+    """What a run tells; None if it had another task or budget, or too few trials."""
+    wanted = config.model_dump(mode="json")
     with Store.open(paths.database, read_only=True) as store:
         fact, ran = store.fact("budget"), store.run().settings
-        same_task = _task_of(ran) == _task_of(config.model_dump(mode="json"))
+        same_task = _task_of(ran) == _task_of(wanted)
         same_budget = fact == {"kind": budget.kind.value, "amount": budget.amount}
         if store.fact(DRY_RUN) or not (same_task and same_budget):
             return None
@@ -71,14 +97,20 @@ def _read(paths: RunPaths, config: EvolutionConfig, budget: Budget) -> Earlier |
             return None
         counts = [trial.variant for trial in scored]
         sigma, spending = store.fact("sigma"), store.spending()
-        made = spending.variant_count
+        made, is_known = spending.variant_count, _text_of(ran) == _text_of(wanted)
         return Earlier(
             run=paths.root.name,
             trial_seconds=tuple(t.outcome.total_seconds for t in scored if t.outcome),
-            sigma=float(sigma) if isinstance(sigma, int | float) else None,
+            sigma=float(sigma) if is_known and isinstance(sigma, int | float) else None,
             repeat_count=sum(counts.count(variant) > 1 for variant in counts),
             usd_per_variant=spending.spent_usd / made if made else None,
         )
+
+
+def _text_of(settings: Mapping[str, Any]) -> tuple[list[str], ...]:
+    """Which files a run reads, by name: what they hold is known once they are prepared."""
+    sections = (settings.get(name) or {} for name in ("run", "task"))
+    return tuple(sorted(section.get("data") or ()) for section in sections)
 
 
 def _task_of(settings: Mapping[str, Any]) -> tuple[object, ...]:

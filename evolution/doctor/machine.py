@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from evolution.config import usable_cores
+from evolution.cgroups import free_memory_mb, usable_cores
 from evolution.devices import gpu_names, visible_devices
 from evolution.doctor.finding import Finding, Level
 from evolution.doctor.torch_probe import REFERENCE_RATE, TorchProbe
@@ -25,12 +25,18 @@ def machine_of(probe: TorchProbe) -> Machine:
     """What there is to train on, as torch and the system tell it."""
     return Machine(
         core_count=len(usable_cores()),
-        memory_mb=psutil.virtual_memory().available / 2**20,
+        memory_mb=available_mb(),
         core_rate=probe.rate / REFERENCE_RATE if probe.rate else None,
         has_bf16=probe.has_bf16,
         gpus=probe.gpus,
         has_mps=probe.has_mps,
     )
+
+
+def available_mb() -> float:
+    """MiB of memory that are free, here and in the container that holds us."""
+    free_mb, allowed_mb = psutil.virtual_memory().available / 2**20, free_memory_mb()
+    return free_mb if allowed_mb is None else min(free_mb, allowed_mb)
 
 
 def cores_finding() -> Finding:
@@ -51,7 +57,7 @@ def cores_finding() -> Finding:
 
 def memory_finding() -> Finding:
     """Free memory against what one trainer needs."""
-    free_mb = psutil.virtual_memory().available / 1e6
+    free_mb = available_mb() * 2**20 / 1e6
     facts = {"available_mb": round(free_mb), "trainer_mb": TRAINER_MB}
     words = f"{free_mb / 1000:.1f} GB available"
     room = int(free_mb // TRAINER_MB)

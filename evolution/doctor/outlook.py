@@ -155,7 +155,7 @@ def outlook(
 def noise_here(config: EvolutionConfig, title: str, earlier: Earlier | None) -> Noise:
     """Seed noise from an earlier run, else the profile's reference figure."""
     if earlier is not None and earlier.sigma is not None:
-        basis = f"run {earlier.run}, {earlier.repeat_count} scores of variants run again"
+        basis = f"run {earlier.sigma_run}, {earlier.repeat_count} scores of variants run again"
         return Noise(earlier.sigma, basis)
     if config.task.is_script or title not in REFERENCE_SIGMA:
         return Noise(None, "unknown until the repeats of a first run")

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from evolution.config import MODEL_OPERATORS, EvolutionConfig
 from evolution.doctor.earlier import Earlier
-from evolution.doctor.night import Night
 from population import EvolveError
+
+if TYPE_CHECKING:
+    from evolution.doctor.night import Night  # it loads scipy
 
 #: Watts of a busy processor core with its share of the machine: an assumption, not a measurement.
 CORE_WATTS = 10.0
@@ -105,7 +108,7 @@ def _by_list(config: EvolutionConfig, share: float) -> Proposal:
 
 
 def night_cost(
-    config: EvolutionConfig, night: Night, rates: Rates, proposal: Proposal | None, watts: float
+    config: EvolutionConfig, night: "Night", rates: Rates, proposal: Proposal | None, watts: float
 ) -> Cost:
     """What a night costs.
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from evolution.config import EvolutionConfig
 from evolution.doctor.finding import Finding, Level
-from evolution.doctor.own_data import own_data_finding
+from evolution.doctor.own_data import MOST_CHARS, own_data_finding
 from evolution.manuals import HASH_DIGITS, read_manual
 from evolution.profiles import Profile, load_profile
 from evolution.ruler import Ruler
+from evolution.sizes import sizes_notice
 from evolution.templates import own_settings, project_file, template_path
 from evolution.workspace import begin_script, check_genome, check_language_model
 from population import MAIN, Budget, EvolveError, Genome
@@ -44,14 +45,22 @@ class Project:
         return self.config, self.title, self.budget
 
 
-def read_project(config: Path | None, overrides: Mapping[str, object]) -> Project:
-    """Read everything as `evolve run` would, from the same places."""
+def read_project(
+    config: Path | None, overrides: Mapping[str, object], *, most_chars: int = MOST_CHARS
+) -> Project:
+    """Read everything as `evolve run` would, from the same places; so much of one's own text."""
     settings, finding = _settings(config, overrides)
     folder = config.parent if config is not None else Path.cwd()
     if settings is not None and settings.task.is_script:
         budget, found = _script(settings, folder)
         return Project(settings, settings.task.title, budget, [finding, found], cache_folder())
-    return _language_model(settings, finding, folder)
+    return _language_model(settings, finding, folder, most_chars)
+
+
+def verdict_depths(config: Path | None) -> Sequence[float]:
+    """Scales of depth at which the settings' verdicts train; the usual ones if none are read."""
+    settings, _ = _settings(config, {})
+    return (settings or EvolutionConfig()).verdict.depths
 
 
 def _script(settings: EvolutionConfig, folder: Path) -> tuple[Budget | None, Finding]:
@@ -78,10 +87,16 @@ def _together(settings: EvolutionConfig, folder: Path) -> tuple[Budget | None, F
         remedy = "A run would refuse to start: mend that first."
         return None, Finding("project", Level.PROBLEM, str(error), remedy)
     words = f"settings, manual, genome and {len(checked.seeds)} seeds fit one another"
+    profile, main = checked.profile, str(project_file(folder, MAIN))
+    notice = sizes_notice(main, checked.genome.main, profile.knobs, profile=profile.name)
+    if notice is not None:
+        words += f"; {notice}"
     return checked.budget, Finding("project", Level.OK, words)
 
 
-def _language_model(settings: EvolutionConfig | None, finding: Finding, folder: Path) -> Project:
+def _language_model(
+    settings: EvolutionConfig | None, finding: Finding, folder: Path, most_chars: int
+) -> Project:
     findings = [finding, _manual(folder), _genome(folder)]
     ruler, finding = _ruler(folder)
     findings.append(finding)
@@ -96,7 +111,7 @@ def _language_model(settings: EvolutionConfig | None, finding: Finding, folder: 
     if settings is not None and sizes is not None and ruler is not None:
         own = [Path(name) for name in settings.run.data]
         findings.append(
-            own_data_finding(own, ruler, sizes, settings.run.budget)
+            own_data_finding(own, ruler, sizes, settings.run.budget, most_chars=most_chars)
             if own
             else _data(ruler, sizes, cache)
         )

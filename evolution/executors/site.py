@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import psutil
 
+from evolution.cgroups import usable_cores
 from evolution.executors.protocol import Job
 from evolution.sandbox.environment import trainer_environment
 from evolution.sandbox.spec import Spec
@@ -147,10 +148,11 @@ class Slot:
 
 def cpu_slots(count: int | None = None) -> list[Slot]:
     """One slot for each core this process may use, or ``count`` of them, shared if need be."""
+    cores = usable_cores()
+    many = range(count or len(cores))
     if not hasattr(os, "sched_getaffinity"):
-        return [Slot() for _ in range(count or os.cpu_count() or 1)]
-    cores = sorted(os.sched_getaffinity(0))
-    return [Slot(cpu=cores[index % len(cores)]) for index in range(count or len(cores))]
+        return [Slot() for _ in many]
+    return [Slot(cpu=cores[index % len(cores)]) for index in many]
 
 
 def gpu_slots(devices: list[str]) -> list[Slot]:

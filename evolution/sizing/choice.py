@@ -5,8 +5,9 @@ smaller card takes fewer layers, and fewer sequences at once with as many more f
 step, so that a step always sees the same number of tokens.
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ from evolution.sizing.machine import Gpu, Machine
 from evolution.sizing.memory import Shape, number, training_mb
 from population import KnobValue
 
+#: What `--profile` is called that names no profile.
+AUTO = "auto"
 #: Resident memory of one trainer of the cpu profile in MiB, torch included, with room to spare.
 TRAINER_MB = 700
 #: Compiled genomes need Triton, which needs this CUDA compute capability.
@@ -41,6 +44,8 @@ class Published(NamedTuple):
     gpu_seconds: float
     gpu_knobs: Mapping[str, KnobValue]
     gpu_facts: Mapping[str, object]
+    #: The largest scale of depth that a verdict trains at; 1.5 is the settings' own.
+    deepest: float = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,8 @@ class Choice:
         reasons: One line for each decision.
         knobs: What the genome takes in place of the profile's sizes.
         budget: Seconds of one trial; 0 for the profile's own.
-        memory_mb: Expected peak of one trainer in MiB; None where it does not matter.
+        memory_mb: Expected peak of one trainer in MiB, at the verdict's largest depth; None where
+            it does not matter.
     """
 
     profile: str
@@ -73,9 +79,12 @@ class Choice:
 
     def overrides(self) -> dict[str, object]:
         """The same as settings, by dotted name; all of them concrete."""
-        budget = {"run.budget": self.budget} if self.budget else {}
-        knobs = {"run.knobs": dict(self.knobs)}
-        return {"run.profile": self.profile, **knobs, **budget, "workers.count": self.workers}
+        return {
+            "run.profile": self.profile,
+            "run.knobs": dict(self.knobs),
+            "run.budget": self.budget,  # 0, too: one of another choice may stand in its place
+            "workers.count": self.workers,
+        }
 
     def lines(self) -> list[str]:
         """What was found, what was chosen, and why, for people."""
@@ -148,7 +157,7 @@ class _Fitting(NamedTuple):
 
 
 def _fitting(gpu: Gpu, has_bf16: bool, published: Published) -> _Fitting | None:
-    """The largest sizes of the card's class that fit into it; None if none do."""
+    """The largest sizes of the card's class that fit into it at every depth; None if none do."""
     sizes = published.gpu_knobs
     step_rows = int(number(sizes, "BATCH_SIZE") * number(sizes, "GRAD_ACCUM"))
     room = room_mb(gpu)
@@ -164,10 +173,16 @@ def _fitting(gpu: Gpu, has_bf16: bool, published: Published) -> _Fitting | None:
                 "GRAD_ACCUM": step_rows // batch_size,
             }
             shape = Shape.of({"MLP_RATIO": 4, **knobs}, published.gpu_facts)
-            needed = training_mb(shape, on_gpu=True, has_bf16=has_bf16)
+            deepest = replace(shape, depth=scaled(depth, max(1.0, published.deepest)))
+            needed = training_mb(deepest, on_gpu=True, has_bf16=has_bf16)
             if needed <= room:
                 return _Fitting(knobs, needed)
     return None
+
+
+def scaled(depth: int, scale: float) -> int:
+    """Layers at a scale of depth, as the ruler rounds them."""
+    return max(1, math.floor(depth * scale + 0.5))
 
 
 def room_mb(gpu: Gpu) -> float:
@@ -204,6 +219,8 @@ def _why_these_sizes(
     knobs: Mapping[str, KnobValue], gpu: Gpu, fitting: _Fitting, published: Published
 ) -> list[str]:
     estimate = f"about {fitting.memory_mb / 1024:.1f} of {room_mb(gpu) / 1024:.1f} GiB"
+    if published.deepest > 1:
+        estimate += f" at depth × {published.deepest:g},"
     if not knobs:
         return [f"sizes: autoresearch's own fit ({estimate} beside a scorer)"]
     reasons = []

@@ -6,21 +6,25 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections import namedtuple
 from pathlib import Path
 
 import psutil
 import pytest
 
-from evolution.doctor import Finding, Level, can_start, examine
+from evolution.config import EvolutionConfig
+from evolution.doctor import Finding, Level, Rates, can_start, examine
+from evolution.doctor.earlier import earlier_run
 from evolution.doctor.machine import TRAINER_MB, clock_finding, gpus_finding
 from evolution.doctor.torch_probe import TorchProbe, probe_torch, torch_finding
 from evolution.templates import template_path
-from population import Purpose, Store
+from population import Budget, BudgetKind, Purpose, Store, set_knobs
 from tests.builders import a_run, a_variant, an_outcome
 from tests.evolution.cli.conftest import Evolve, evolve  # noqa: F401 - a fixture
 from tests.small_run import run_trial
 
+BUDGET = Budget(BudgetKind.CPU, 9.0)
 KEY = "sk-ant-" + "very-secret-" * 3
 
 
@@ -202,8 +206,12 @@ def test_data_that_were_changed_are_found(monkeypatch, tmp_path, tiny_data):
     [
         ("missing.txt", None, Level.PROBLEM),
         ("essays.docx", b"x" * 2_000_000, Level.PROBLEM),
-        ("short.txt", b"few words", Level.WARNING),
-        ("long.jsonl", b'{"text": "words"}\n' * 100_000, Level.WARNING),  # copies of one
+        ("short.txt", b"few words", Level.PROBLEM),
+        ("none.txt", b"", Level.PROBLEM),
+        ("four.parquet", b"PAR1", Level.PROBLEM),
+        ("brief.txt", many_essays()[:100_000], Level.WARNING),
+        ("tiny.jsonl", b'{"text": "words"}\n' * 1000, Level.PROBLEM),  # cut, it validates nothing
+        ("long.jsonl", b'{"text": "%s"}\n' % (b"words " * 40) * 5000, Level.WARNING),  # copies
         ("essays.jsonl", many_essays(), Level.OK),
         ("bytes.txt", b"\xff\xfe" * 1_000_000, Level.PROBLEM),
     ],
@@ -218,8 +226,9 @@ def test_ones_own_data_are_looked_at(name, content, level, elsewhere):
 
 
 def test_data_can_be_named_as_for_a_run(elsewhere):
-    (elsewhere / "essays.txt").write_text("few words")
+    (elsewhere / "essays.txt").write_bytes(many_essays()[:100_000])
     assert look("data", data=[Path("essays.txt")]).level is Level.WARNING
+    assert look("data", data=[Path("essays.txt")], profile="gpu").level is Level.PROBLEM
     assert look("data", data=[Path("nowhere.txt")]).level is Level.PROBLEM
 
 
@@ -354,6 +363,56 @@ def test_a_damaged_run_beside_is_no_reason_to_fail(elsewhere):
     folder.mkdir(parents=True)
     (folder / "run.db").write_bytes(b"no database at all")
     assert "reference" in look("evolve run").facts["basis"]
+
+
+def test_runs_of_somebody_else_are_passed_over(tmp_path):
+    """As another user where the tests run as root, whom no folder is closed to."""
+    own, place = os.geteuid(), Path(tempfile.mkdtemp())
+    closed = place / "runs" / "night-1"
+    closed.mkdir(parents=True)
+    (closed / "run.db").write_bytes(b"")
+    config = EvolutionConfig.from_mapping({})
+    try:
+        place.chmod(0o755)
+        closed.chmod(0)
+        if own == 0:
+            os.seteuid(65534)
+        with pytest.raises(PermissionError):
+            (closed / "run.db").stat()
+        assert earlier_run(place / "runs", config, BUDGET) is None
+        if own == 0:
+            os.seteuid(0)
+        (place / "runs").chmod(0)
+        if own == 0:
+            os.seteuid(65534)
+        assert earlier_run(place / "runs", config, BUDGET) is None
+    finally:
+        if own == 0:
+            os.seteuid(0)
+        (place / "runs").chmod(0o755)
+        closed.chmod(0o755)
+        shutil.rmtree(place)
+
+
+def test_a_choice_without_torch_is_one_problem_among_the_findings(tmp_path, monkeypatch):
+    fake_torch(tmp_path / "broken", "raise ImportError('libcudart is missing')", monkeypatch)
+    found = examine(Path("runs"), profile="auto", rates=Rates())
+    findings = {finding.name: finding for finding in found.findings}
+    assert findings["profile"].level is Level.PROBLEM
+    assert "libcudart is missing" in findings["profile"].found
+    assert findings["torch"].level is Level.PROBLEM
+    assert {"git", "cores", "memory", "settings", "data"} <= set(findings)
+    assert (found.outlook, "evolve run" in findings) == (None, False)
+
+
+def test_an_edited_genome_that_keeps_its_sizes_is_told(elsewhere):
+    shipped = template_path("train.py").read_text(encoding="utf-8")
+    assert "keeps its own sizes" not in look("project").found
+    (elsewhere / "train.py").write_text(set_knobs(shipped, {"DEPTH": 5}))
+    found = look("project")
+    assert found.level is Level.OK
+    assert "keeps its own sizes" in found.found
+    assert "DEPTH = 5 (not " in found.found
 
 
 def test_the_exit_code_tells_whether_a_run_can_start(evolve: Evolve, elsewhere):  # noqa: F811

@@ -1,17 +1,22 @@
 """The doctor's plan: what hours give, what would be confirmed, what it costs."""
 
 import json
+import os
+import random
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evolution.cli.planning import asked_hours
 from evolution.config import EvolutionConfig
 from evolution.doctor import Rates, examine
 from evolution.doctor.earlier import Earlier
 from evolution.doctor.night import night
 from evolution.doctor.outlook import REFERENCE_SIGMA
+from evolution.doctor.pace import Pace
+from evolution.doctor.plan import run_seconds
 from evolution.doctor.prices import night_cost, proposal_price
 from evolution.profiles import profile_names
 from population import Purpose, Store
@@ -46,8 +51,17 @@ def test_eight_hours_of_two_workers_are_counted_by_purpose():
     assert found.search_hours == pytest.approx(8 - 19 * 36 / 2 / 3600, abs=0.01)
 
 
+def test_the_hours_that_give_a_night_are_those_of_its_search():
+    config = EvolutionConfig.from_mapping({"limits": {"hours": 8.0, "trials": 0}})
+    found = night(PLAIN, 8.0, trial_seconds=36.0, workers=2)
+    assert asked_hours(found) == "7.91"
+    # `--hours` sets what ends the search; its verdict comes on top.
+    assert run_seconds(config, Pace(36.0, ""), 2) > 8 * 3600
+
+
 def test_hours_that_are_too_few_give_no_offspring_and_no_verdict():
     found = night(PLAIN, 0.01, trial_seconds=36.0, workers=1)
+    assert asked_hours(found) == "–"  # 0 would be no limit at all
     assert (found.offspring, found.replicates, found.verdict) == (0, 0, 0)
 
 
@@ -86,6 +100,41 @@ def test_a_plan_says_whether_its_noise_and_pace_are_known_from_a_run_here(elsewh
     assert second.nights[0][0].offspring < first.nights[0][0].offspring
     home = second.as_dict()["detectable"][0]
     assert home["gain"] == pytest.approx(0.004 * home["sigmas"], abs=1e-5)
+
+
+def ran(folder: Path, data: tuple[str, ...], sigma: float | None, seconds: float) -> None:
+    """A run of the tiny profile on a text."""
+    folder.mkdir(parents=True)
+    settings = {"run": {"profile": "tiny", "data": list(data)}}
+    with Store.create(folder / "run.db", a_run(settings)) as store:
+        store.set_fact("budget", {"kind": "tokens", "amount": 60 * 16 * 64.0})
+        if sigma is not None:
+            store.set_fact("sigma", sigma)
+        store.add_variant(a_variant())
+        for _ in range(3):
+            run_trial(store, a_variant(), Purpose.SCREEN, an_outcome(total_seconds=seconds))
+
+
+def test_the_noise_of_another_text_is_not_taken_and_its_pace_is(elsewhere):
+    mine = elsewhere / "mine.txt"
+    rng = random.Random(1)
+    mine.write_text(" ".join(str(rng.random()) for _ in range(5000)))
+    ran(elsewhere / "runs" / "sotu", (), sigma=0.004, seconds=50.0)
+    assert plan().noise.sigma == 0.004
+    found = plan(data=[mine])
+    assert found.pace.seconds == 50.0
+    assert found.noise.sigma == REFERENCE_SIGMA["tiny"][0]
+    assert "not on yours" in found.noise.basis
+
+
+def test_noise_comes_from_an_older_run_where_that_read_the_text_and_the_newest_did_not(elsewhere):
+    ran(elsewhere / "runs" / "old", (), sigma=0.004, seconds=50.0)
+    ran(elsewhere / "runs" / "new", ("/else/other.txt",), sigma=0.9, seconds=70.0)
+    os.utime(elsewhere / "runs" / "old" / "run.db", (1, 1))
+    found = plan()
+    assert (found.pace.seconds, found.noise.sigma) == (70.0, 0.004)
+    assert found.noise.basis.startswith("run old, ")
+    assert "run new" in found.pace.basis
 
 
 def test_a_run_of_other_sizes_is_nothing_to_judge_by(elsewhere):
@@ -162,7 +211,19 @@ def test_the_command_shows_the_plan_in_words_and_as_json(evolve: Evolve, elsewhe
     asked = ("doctor", "--plan", "--quick", "--profile", "tiny", "--usd-per-device-hour", "2")
     said = evolve(*asked)
     assert said.code == 0
-    for words in ("8 h", "24 h", "72 h", "offspring", "four times in five", "the first limit"):
+    facts = json.loads(evolve(*asked, "--json").out)["plan"]
+    search = facts["hours"][0]["search_hours"]
+    assert f"`evolve run --hours {search:g}` gives that of 8 h" in said.out
+    assert search < 8.0
+    for words in (
+        "run --hours",
+        "8 h",
+        "24 h",
+        "72 h",
+        "offspring",
+        "four times in five",
+        "the first limit",
+    ):
         assert words in said.out
     facts = json.loads(evolve(*asked, "--json").out)["plan"]
     assert [row["hours"] for row in facts["hours"]] == [8.0, 24.0, 72.0]

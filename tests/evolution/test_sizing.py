@@ -9,7 +9,7 @@ from evolution.doctor.choosing import ChoosingError, choose_here, published
 from evolution.doctor.torch_probe import TorchProbe
 from evolution.profiles import load_profile
 from evolution.sizing import Gpu, Machine, Shape, choose, parameter_count, training_mb, with_note
-from evolution.sizing.choice import room_mb
+from evolution.sizing.choice import room_mb, scaled
 from evolution.templates import template_path
 from population import Genome, canonical_hash, knobs, set_knobs
 from population.genome import contract_problems
@@ -49,7 +49,7 @@ def machine(**changes) -> Machine:
             machine(gpus=(RTX4090,)),
             "gpu",
             1,
-            {"DEPTH": 6, "WIDTH": 384, "BATCH_SIZE": 64, "GRAD_ACCUM": 4},
+            {"DEPTH": 6, "WIDTH": 384, "BATCH_SIZE": 32, "GRAD_ACCUM": 8},
         ),
         (
             machine(gpus=(RTX3060,)),
@@ -90,6 +90,27 @@ def test_a_gpu_without_bfloat16_trains_few_layers_and_is_told_why():
     assert any("bfloat16" in reason for reason in choice.reasons)
 
 
+def test_a_model_fits_at_the_deepest_verdict_of_the_settings():
+    home = choose(machine(gpus=(RTX4090,)), published((1.0,)))
+    usual = choose(machine(gpus=(RTX4090,)), published())
+    deep = choose(machine(gpus=(RTX4090,)), published((1.0, 4.0, 2.0)))
+    batches = [choice.knobs["BATCH_SIZE"] for choice in (home, usual, deep)]
+    assert batches == [64, 32, 16]
+    assert PUBLISHED.deepest == max(EvolutionConfig.from_mapping({}).verdict.depths)
+    assert any("at depth × 4" in reason for reason in deep.reasons)
+
+
+def test_a_choice_takes_the_place_of_every_setting_of_an_earlier_one():
+    stale = {
+        "run": {"profile": "gpu", "budget": 60.0, "knobs": {"DEPTH": 4}},
+        "workers": {"count": 9},
+    }
+    choice = choose(machine(core_count=2), PUBLISHED)
+    config = EvolutionConfig.from_mapping(stale, choice.overrides())
+    assert (config.run.profile, config.run.budget, dict(config.run.knobs)) == ("cpu", 0.0, {})
+    assert config.workers.count == 2
+
+
 gpus = st.builds(
     Gpu,
     st.sampled_from(["A", "B"]),
@@ -125,8 +146,10 @@ def test_every_choice_is_a_run_that_could_start(found):
         assert own["BATCH_SIZE"] * own["GRAD_ACCUM"] == 256  # tokens a step stay 2 ** 19
         assert own["WIDTH"] % own["HEAD_DIM"] == 0
         has_bf16 = all(gpu.has_bf16 for gpu in found.gpus)
-        needed = training_mb(Shape.of(own, PUBLISHED.gpu_facts), on_gpu=True, has_bf16=has_bf16)
-        assert needed <= min(room_mb(gpu) for gpu in found.gpus)
+        for scale in (1.0, PUBLISHED.deepest):
+            shape = Shape.of({**own, "DEPTH": scaled(own["DEPTH"], scale)}, PUBLISHED.gpu_facts)
+            needed = training_mb(shape, on_gpu=True, has_bf16=has_bf16)
+            assert needed <= min(room_mb(gpu) for gpu in found.gpus)
 
 
 @settings(deadline=None)

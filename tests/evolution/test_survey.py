@@ -4,6 +4,8 @@ import json
 import random
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from evolution.doctor.finding import Level
 from evolution.doctor.own_data import own_data_finding, passes_over
 from evolution.profiles import load_profile
-from evolution.ruler import Ruler
+from evolution.ruler import Ruler, RulerError
 from evolution.survey import RUN, is_binary, overlap, survey
 from evolution.templates import template_path
 from population import Budget, BudgetKind
@@ -41,10 +43,11 @@ def test_a_good_text_is_split_as_a_run_would_split_it(tmp_path):
     documents = essays(400)
     found = looked_at(tmp_path, documents)
     assert (found.level, found.remedy) == (Level.OK, "")
-    assert sum(found.facts["documents"].values()) == 400
+    assert found.facts["documents"] == 400
     assert found.facts["overlap"] == 0.0
-    for part, count in found.facts["documents"].items():
-        assert len(RULER.own_documents([tmp_path / "mine.jsonl"], part)) == count
+    text = RULER.own_text([tmp_path / "mine.jsonl"], 10**9)
+    assert found.facts["documents_by_part"] == {p: len(d) for p, d in text.parts.items()}
+    assert sum(found.facts["documents_by_part"].values()) == 400
 
 
 def near_copies() -> list[str]:
@@ -59,7 +62,8 @@ def near_copies() -> list[str]:
         (near_copies(), "near-copies"),
         (essays(300) * 2, "copies of others"),
         ([*essays(300), "", "  \n"], "2 documents are empty"),
-        ([*essays(300), "\0\1\2\3" * 500], "1 documents hold control characters"),
+        ([*essays(300), "\0\1\2\3" * 500], "1 document holds control characters"),
+        ([*essays(300), ""], "1 document is empty"),
         ([*essays(300), *essays(1, words=300_000, seed=2)], "One document holds"),
         (essays(60), "Under a megabyte"),
     ],
@@ -84,6 +88,65 @@ def test_one_long_text_is_cut_and_that_is_said(tmp_path):
     found = own_data_finding([file], RULER, CPU)
     assert found.level is Level.OK
     assert "1 document, each cut into" in found.found
+
+
+def test_documents_that_are_cut_are_counted_once_and_whole(tmp_path):
+    found = looked_at(tmp_path, [*essays(2, words=100_000), "", "x" * 10], CPU)
+    assert found.facts["is_cut"] is True
+    assert (found.facts["documents"], found.facts["documents_by_part"]) == (4, None)
+    assert found.facts["empty_documents"] == 1
+    assert 0.49 < found.facts["largest_share"] < 0.51
+    assert "4 documents, each cut into" in found.found
+
+
+@pytest.mark.parametrize(
+    ("size", "profile", "words"),
+    [
+        (0, CPU, "train has 0 bytes, but one row of cpu needs 65 tokens, so a run refuses it"),
+        (400, CPU, "validation has 20 bytes, but one row of cpu needs 65 tokens, so a run refuses"),
+        (2_000, CPU, "validation has 100 bytes, about 34 tokens"),
+        (100_000, GPU, "validation has 5,000 bytes, about 1,668 tokens"),
+        (100_000, CPU, None),
+        (200_000, GPU, None),
+    ],
+)
+def test_a_part_that_holds_no_row_is_a_problem_and_how_sure_that_is_is_said(
+    size, profile, words, tmp_path
+):
+    file = tmp_path / "mine.txt"
+    file.write_text(" ".join(essays(50))[:size])
+    found = own_data_finding([file], RULER, profile)
+    assert (found.level is Level.PROBLEM) == (words is not None)
+    assert words is None or words in found.found
+    assert ("most likely" in found.found) == (words is not None and "about" in words)
+
+
+def test_what_the_doctor_is_sure_a_run_refuses_it_refuses(tmp_path):
+    for number, text in enumerate(("", "few words", "x" * 1260)):
+        file = tmp_path / f"{number}.txt"
+        file.write_text(text)
+        found = own_data_finding([file], RULER, CPU)
+        assert "so a run refuses it" in found.found
+        with pytest.raises(RulerError, match="too little text"):
+            RULER.prepare(CPU, [file])
+
+
+def test_a_text_that_is_longer_than_is_read_is_told_by_its_beginnings(tmp_path):
+    documents = essays(400)
+    found = own_data_finding(written(tmp_path, documents), RULER, CPU, most_chars=500_000)
+    assert "read as far as 0.5 MB, each file from its start" in found.found
+    assert "× the training part at most" in found.found
+    assert found.facts["is_whole"] is False
+    assert found.facts["documents"] < 400
+    assert "Under a megabyte" not in found.remedy
+
+
+def test_a_text_that_cannot_be_read_is_a_problem_and_no_traceback(tmp_path):
+    file = tmp_path / "numbers.parquet"
+    pq.write_table(pa.table({"text": [1, 2]}), file)
+    found = own_data_finding([file], RULER, CPU)
+    assert found.level is Level.PROBLEM
+    assert "holds int64" in found.found
 
 
 def test_passes_count_tokens_of_the_budget_over_those_of_the_text():
@@ -112,11 +175,13 @@ def test_text_without_blanks_is_compared_by_characters():
 @settings(deadline=None)
 @given(st.lists(st.text(max_size=200), max_size=6), st.lists(st.text(max_size=200), max_size=6))
 def test_any_text_can_be_surveyed(train, validation):
-    found = survey({"train": train, "validation": validation, "test": []})
-    assert found.documents == {"train": len(train), "validation": len(validation), "test": 0}
+    every = train + validation
+    found = survey(every, {"train": train, "validation": validation, "test": []})
+    assert found.document_count == len(every)
+    assert found.filled["train"] <= len(train)
     assert 0 <= found.largest_share <= 1
     assert found.overlap is None or 0 <= found.overlap <= 1
-    assert found.copy_count <= len(train)
+    assert found.copy_count + found.empty_count <= len(every)
 
 
 def test_prose_is_no_binary_file_in_any_script():

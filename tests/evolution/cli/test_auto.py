@@ -1,13 +1,17 @@
 """``--profile auto``: what was found and chosen is said, and nothing says auto afterwards."""
 
 import json
+import os
+import subprocess
+import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
 from evolution.config import EvolutionConfig
 from evolution.templates import template_path
-from population import Store, knobs
+from population import Store, knobs, set_knobs
 from tests.evolution.cli.conftest import Evolve
 
 
@@ -60,6 +64,37 @@ def test_a_run_keeps_concrete_settings(evolve: Evolve, elsewhere):
     assert "auto" not in json.dumps(frozen["run"])
     with Store.open(elsewhere / "runs" / "x" / "run.db", read_only=True) as store:
         assert store.run().settings["run"] == frozen["run"]
+
+
+def test_a_run_says_where_an_edited_genome_keeps_its_own_sizes(evolve: Evolve, elsewhere):
+    shipped = template_path("train.py").read_text()
+    (elsewhere / "evolve.toml").write_text("[run]\nprofile = 'tiny'\nknobs = {DEPTH = 4}\n")
+    asked = ("run", "--dry-run", "--trials", "1", "--no-seeds", "--workers", "1")
+    assert "keeps its own sizes" not in evolve(*asked, "--name", "one").err
+    (elsewhere / "train.py").write_text(set_knobs(shipped, {"DEPTH": 3}))
+    said = evolve(*asked, "--name", "two")
+    assert said.code == 0
+    assert "keeps its own sizes" in said.err
+    assert "DEPTH = 3 (not 4)" in said.err
+
+
+def test_only_auto_loads_the_doctor_and_init_loads_no_statistics(elsewhere):
+    code = (
+        "import sys; from evolution.cli import main\n"
+        "try: main(['init', 'mine'])\n"
+        "except SystemExit: pass\n"
+        "print([m for m in sys.modules if m.split('.')[0] == 'scipy' or 'doctor' in m])"
+    )
+    root = str(Path(__file__).parents[3])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": root},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert (elsewhere / "mine" / "evolve.toml").is_file()
 
 
 def test_the_doctor_tells_the_choice(evolve: Evolve):
