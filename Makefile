@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 TEST_WORKERS ?= 2
 RUN_FLAGS ?=
 # What the sample run is; its folder is analysis/sample.
-SAMPLE_FLAGS ?= --profile cpu --rng-seed 2 --trials 160
+SAMPLE_FLAGS ?= --profile cpu --rng-seed 2 --trials 125
 
 .DEFAULT_GOAL := help
 .PHONY: help install run sample figures notebooks test test-all test-guides test-gpu test-security coverage check lint types layers format golden docs bench clean

@@ -27,7 +27,8 @@ _RATES = re.compile(
 )
 _MEMORIES = re.compile(r".*(?:BETA|MOMENTUM)\w*")
 
-_LARGEST_HEAD, _SMALLEST_HEAD = 128, 8
+#: Attention kernels of GPUs want at least 16 channels a head.
+_LARGEST_HEAD, _SMALLEST_HEAD = 128, 16
 
 Knob = tuple[str, cst.BaseExpression, float]
 
