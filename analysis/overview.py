@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis.family_tree import draw_family_tree
 from analysis.frames import records, trials_frame, variants_frame, verdicts_frame
-from analysis.frontier import plot_frontier, rung_words
+from analysis.frontier import plot_frontier, rung_words, sealed_words
 from analysis.scale import Scale
 from analysis.style import figure_style, new_figure
 from population import Store
@@ -26,10 +26,10 @@ def save_overview(store: Store, path: Path) -> Path:
         champions = variants.loc[variants["is_champion"], "variant"]
         champion = str(champions.iloc[0]) if len(champions) else None
         draw_family_tree(store.variants(), variants, ax=below, champion=champion, metric=metric)
-        above.set_title(
-            _headline(store, variants), loc="left", size="x-large", weight="bold", pad=36
-        )
-        above.text(0, 1.02, _findings(store, variants), transform=above.transAxes, color="#50555c")
+        findings, headline = _findings(store, variants), _headline(store, variants)
+        pad = 21 + 15 * (findings.count("\n") or 1)
+        above.set_title(headline, loc="left", size="x-large", weight="bold", pad=pad)
+        above.text(0, 1.02, findings, transform=above.transAxes, color="#50555c")
         figure.savefig(path)
     return path
 
@@ -65,4 +65,6 @@ def _findings(store: Store, variants: pd.DataFrame) -> str:
     rungs = verdicts_frame(store)
     rungs = rungs[rungs["verdict"] == last.label]
     said = "  ·  ".join(rung_words(rung, scale) for rung in records(rungs))
-    return "\n".join([*words, f"verdict on {store.variant(last.champion).name}: {said}"])
+    words.append(f"verdict on {store.variant(last.champion).name}: {said}")
+    sealed = [line for rung in records(rungs) if (line := sealed_words(rung, scale))]
+    return "\n".join([*words, *(["  ·  ".join(sealed)] if sealed else [])])

@@ -141,7 +141,7 @@ def _make_room(ax: "Axes", *, has_verdict: bool) -> None:
     """Space on the right for the words beside the longest bars."""
     left, right = ax.dataLim.intervalx
     span = max(right - left, 1e-9)
-    ax.set_xlim(left - 0.04 * span, right + (0.52 if has_verdict else 0.16) * span)
+    ax.set_xlim(left - 0.04 * span, right + (0.68 if has_verdict else 0.16) * span)
 
 
 _BESIDE = {
