@@ -97,17 +97,19 @@ def test_the_waterfall_ends_with_the_total_and_what_fresh_seeds_say(store: Store
     )
     labels = [label.get_text() for label in axes.get_yticklabels()]
     assert labels[0] == "LEARNING_RATE 0.003 → 0.004   g001-001"
-    assert labels[-3:] == [
+    assert labels[-4:] == [
         "all together, posterior",
         "verdict at depth × 1, fresh seeds",
+        "the same on the sealed test split",
         "verdict at depth × 1.5, fresh seeds",
     ]
     ends = [bar.get_x() + bar.get_width() for bar in axes.patches]
-    assert ends == pytest.approx([11.0, 4.0, 19.9, 19.9, 20.0, 6.1])
+    assert ends == pytest.approx([11.0, 4.0, 19.9, 19.9, 20.0, 17.0, 6.1])
     words = [text.get_text() for text in axes.texts]
-    assert words[-3:] == [
+    assert words[-4:] == [
         "+20 ± 6",
         "+20 mbpb (+13 to +27), confirmed",
+        "+17 mbpb (+10 to +24)",
         "+6 mbpb (-4 to +16), not confirmed",
     ]
     assert axes.get_xlabel() == "gain over the baseline (mbpb, reported, basic!)"
