@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
@@ -16,6 +17,10 @@ from evolution.ruler import Ruler
 from evolution.sandbox.line import PACKETS, is_sealed
 from evolution.templates import template_path
 from population import set_knobs
+
+# An example that took long says nothing but that the machine was busy.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 TRAINER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
