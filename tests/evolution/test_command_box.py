@@ -357,7 +357,10 @@ def test_a_run_with_a_coding_agent_commits_its_edits_and_keeps_its_key_nowhere(
     script.write_text("import os\n" + AGENT)
     paths = asked_run(
         tmp_path / "runs",
-        limits__trials=4,
+        limits__trials=2,
+        operators__knob=0,  # these would be done before an agent has started
+        operators__structure=0,
+        operators__merge=0,
         agents__kind="command",
         agents__command=[sys.executable, str(script)],
         agents__command_key="AGENT_KEY",
