@@ -3,12 +3,11 @@
 import sys
 from pathlib import Path
 
-from analysis.family_tree import draw_family_tree
 from analysis.overview import save_overview
+from analysis.report import drawings
 from analysis.report_tables import Views
 from analysis.runs import SAMPLE, open_run
 from analysis.style import figure_style, new_figure
-from analysis.waterfall import plot_waterfall, waterfall_height
 
 FOLDER = Path(__file__).parents[1] / "docs" / "images"
 
@@ -23,27 +22,14 @@ def save_pictures(run: Path, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     with open_run(run) as opened:
         overview = save_overview(opened.store, folder / "overview.png")
-        views = Views.of(opened.store)
-        champions = views.variants[views.variants["is_champion"]]
+        figures = drawings(Views.of(opened.store))
+        effects, tree = figures["waterfall"], figures["tree"]
         with figure_style():
-            figure = new_figure(11, waterfall_height(views.descent))
-            plot_waterfall(
-                views.descent,
-                ax=figure.subplots(),
-                metric=opened.metric,
-                verdicts=views.verdicts,
-                total_sd=float(champions["gain_sd"].iloc[0]) if len(champions) else None,
-            )
+            figure = new_figure(effects.width, effects.height)
+            effects.draw(figure.subplots())
             figure.savefig(folder / "edit-effects.png")
             figure = new_figure(11, 7)
-            champion = str(champions["variant"].iloc[0]) if len(champions) else None
-            draw_family_tree(
-                opened.store.variants(),
-                views.variants,
-                ax=figure.subplots(),
-                champion=champion,
-                metric=opened.metric,
-            )
+            tree.draw(figure.subplots())
             figure.savefig(folder / "family-tree.png")
     return [overview, folder / "edit-effects.png", folder / "family-tree.png"]
 

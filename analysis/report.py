@@ -6,12 +6,12 @@ wrote. Figures are images inside the file; it asks nothing of any network.
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from analysis.family_tree import draw_family_tree
 from analysis.frontier import plot_frontier
@@ -37,6 +37,14 @@ if TYPE_CHECKING:
 
 #: Lines of the champion's diff; a larger change is cut, and said to be.
 DIFF_LINES = 1500
+
+
+class Drawing(NamedTuple):
+    """A figure: its size in inches, and what draws it on axes."""
+
+    width: float
+    height: float
+    draw: "Callable[[Axes], object]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +80,7 @@ def write_report(
         run=_run_words(store, summary, now),
         scale=views.scale,
         summary=summary,
-        figures=_figures(views),
+        figures=_addresses(drawings(views)),
         variants=variants_table(views),
         operators=operators_table(views),
         failures=failures_table(views),
@@ -114,45 +122,49 @@ def _moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _figures(views: Views) -> dict[str, str]:
-    """Each figure as a data address; an image cannot run scripts, and prints sharply."""
+def drawings(views: Views) -> Mapping[str, Drawing]:
+    """The figures of a report by name."""
     variants, trials, metric = views.variants, views.trials, views.store.metric()
     champions = variants[variants["is_champion"]]
     champion = str(champions["variant"].iloc[0]) if len(champions) else None
     gain_sd = float(champions["gain_sd"].iloc[0]) if len(champions) else None
     family = views.store.variants()
-    drawings: dict[str, tuple[float, float, Callable[[Axes], object]]] = {
-        "frontier": (
+    return {
+        "frontier": Drawing(
             11,
             4.8,
             lambda ax: plot_frontier(
                 trials, variants, ax=ax, metric=metric, verdicts=views.verdicts
             ),
         ),
-        "waterfall": (
+        "waterfall": Drawing(
             11,
             waterfall_height(views.descent),
             lambda ax: plot_waterfall(
                 views.descent, ax=ax, metric=metric, verdicts=views.verdicts, total_sd=gain_sd
             ),
         ),
-        "tree": (
+        "tree": Drawing(
             11,
             6.5,
             lambda ax: draw_family_tree(family, variants, ax=ax, champion=champion, metric=metric),
         ),
-        "operators": (10, 3.6, lambda ax: plot_operators(variants, ax=ax, metric=metric)),
-        "repeats": (
+        "operators": Drawing(10, 3.6, lambda ax: plot_operators(variants, ax=ax, metric=metric)),
+        "repeats": Drawing(
             10,
             3.2,
             lambda ax: plot_repeats(
                 trials, ax=ax, metric=metric, sigma=fact_number(views.store, "sigma")
             ),
         ),
-        "spending": (10, 3.2, lambda ax: plot_spending(views.spending, ax=ax)),
+        "spending": Drawing(10, 3.2, lambda ax: plot_spending(views.spending, ax=ax)),
     }
+
+
+def _addresses(figures: Mapping[str, Drawing]) -> dict[str, str]:
+    """Each figure as a data address; an image cannot run scripts, and prints sharply."""
     with figure_style():
-        return {key: _as_address(*drawing) for key, drawing in drawings.items()}
+        return {key: _as_address(*drawing) for key, drawing in figures.items()}
 
 
 def _as_address(width: float, height: float, draw: "Callable[[Axes], object]") -> str:

@@ -256,7 +256,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where the figures go")
     options = parser.parse_args()
     options.json = options.json and options.json.absolute()
-    with prepared("benchmarks.proposals", "tiny") as (data, folder):
+    with prepared("tiny") as (data, folder):
         made, draws = measure(options, folder, data)
     found = figures(made, draws)
     show(found)

@@ -331,7 +331,7 @@ def main() -> None:
             f"profile {asked.profile} has a budget of {budget.kind}, and tokens are needed"
         )
     tokens = int(budget.amount)
-    with prepared("benchmarks.rediscovery", asked.profile) as (data, folder):
+    with prepared(asked.profile) as (data, folder):
 
         def train(order: Order) -> float | None:
             (ended,) = train_all([order], data=data, tokens=tokens, folder=folder, limit=600)

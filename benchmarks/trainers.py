@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.trainer_process import become_a_trainer
 from evolution.calibration import Price, Step, price
-from evolution.sandbox.environment import trainer_environment
+from evolution.sandbox.environment import CPU_SETTINGS
 from evolution.sandbox.line import PACKETS
 from evolution.sandbox.process_tree import process_cpu_seconds
 from evolution.templates import template_path
@@ -29,7 +29,6 @@ from evolution.templates import template_path
 WARM_UP = 2  # steps that are not priced
 MOST_BATCHES = 16  # of one step
 ANY_BUDGET = {"kind": "tokens", "amount": 1_000_000}  # progress counts steps while they are priced
-_SETTINGS = ("OMP_", "MALLOC_", "TORCHDYNAMO_")
 
 
 class TrainerError(Exception):
@@ -64,10 +63,9 @@ def with_trainer_settings(device: str = "cpu") -> None:
     """
     if device != "cpu":
         return
-    wanted = trainer_environment("benchmark/0", Path.cwd())
-    wanted = {name: value for name, value in wanted.items() if name.startswith(_SETTINGS)}
-    if any(os.environ.get(name) != value for name, value in wanted.items()):
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **wanted})
+    if any(os.environ.get(name) != value for name, value in CPU_SETTINGS.items()):
+        command = [sys.executable, *sys.orig_argv[1:]]
+        os.execve(sys.executable, command, {**os.environ, **CPU_SETTINGS})
 
 
 class Trainers:

@@ -21,13 +21,10 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.trainers import with_trainer_settings
 from evolution.ruler import Ruler
-from evolution.sandbox.environment import trainer_environment
 from evolution.templates import template_path
 
-#: Settings that glibc and OpenMP read when a process starts; without them a step costs half as
-#: much again.
-_SETTINGS = ("MALLOC", "OMP")
 #: Functions of a genome or of the ruler by which a traceback tells how far training came.
 _STAGES = (("evaluate", {"evaluate_bpb"}), ("build", {"build_model", "build_optimizers"}))
 _DEEPER = 1.5
@@ -72,20 +69,15 @@ class Order:
 
 
 @contextlib.contextmanager
-def prepared(module: str, profile: str) -> Iterator[tuple[Path, Path]]:
+def prepared(profile: str) -> Iterator[tuple[Path, Path]]:
     """Data of a profile, and a folder for ``train_all``, as the present one, with the ruler in it.
 
     Starts the program anew, once, if it lacks a trainer's settings.
 
     Args:
-        module: The program, as ``python -m`` takes it.
         profile: Whose data; prepared at first use.
     """
-    settings = trainer_environment(module, Path.cwd())
-    wanted = {name: value for name, value in settings.items() if name.startswith(_SETTINGS)}
-    if any(os.environ.get(name) != value for name, value in wanted.items()):
-        command = [sys.executable, "-m", module, *sys.argv[1:]]
-        os.execve(sys.executable, command, os.environ | wanted)
+    with_trainer_settings()
     torch.set_num_threads(1)
     data = Ruler.load(template_path("prepare.py")).prepare(profile).path
     with tempfile.TemporaryDirectory(prefix="evoresearch-trainings-") as name:

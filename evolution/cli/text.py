@@ -1,7 +1,7 @@
 """Numbers and names as words. Pure; what genomes wrote is shown plain."""
 
 from analysis.scale import INTERVAL, decimals
-from population import Assurance, Metric, Ruling, RungVerdict, SealedGain, Verdict, one_line, plain
+from population import Assurance, Metric, Ruling, RungVerdict, Verdict, one_line, plain
 
 __all__ = [
     "clean",
@@ -94,8 +94,9 @@ def verdict_lines(
     lines = [first]
     for rung in verdict.rungs:
         lines.append(f"  {_rung_line(rung, metric, how)}")
-        if rung.sealed is not None:
-            lines.append(f"    sealed test split: gain {_sealed(rung.sealed, metric)}")
+        if (sealed := rung.sealed) is not None:
+            said = _interval(sealed.gain, sealed.low, sealed.high, metric)
+            lines.append(f"    sealed test split: gain {said}")
     return lines
 
 
@@ -103,20 +104,17 @@ def _rung_line(rung: RungVerdict, metric: Metric, how: str) -> str:
     line = f"depth × {rung.depth_scale:g}: {_RULINGS[rung.ruling]}"
     if rung.gain is None:
         return line
-    factor, _ = gain_unit(metric)
-    gain = with_unit(f"{rung.gain * factor:+.1f}", metric)
-    line += f", gain {gain}"
     if rung.low is not None and rung.high is not None:
-        digits = decimals((rung.high - rung.low) / 2 * factor)
-        shown = [f"{x * factor:+.{digits}f}" for x in (rung.gain, rung.low, rung.high)]
-        line = f"depth × {rung.depth_scale:g}: {_RULINGS[rung.ruling]}, gain "
-        line += f"{with_unit(shown[0], metric)} (95 %: {shown[1]} to {shown[2]})"
+        line += f", gain {_interval(rung.gain, rung.low, rung.high, metric)}"
+    else:
+        line += f", gain {with_unit(f'{rung.gain * gain_unit(metric)[0]:+.1f}', metric)}"
     pairs = f"{rung.pair_count} pair{'' if rung.pair_count == 1 else 's'}"
     return f"{line}, {pairs}{how}"
 
 
-def _sealed(sealed: SealedGain, metric: Metric) -> str:
+def _interval(gain: float, low: float, high: float, metric: Metric) -> str:
+    """With as many digits as its width is worth: ``+20 mbpb (95 %: +13 to +27)``."""
     factor, _ = gain_unit(metric)
-    digits = decimals((sealed.high - sealed.low) / 2 * factor)
-    gain, low, high = (f"{x * factor:+.{digits}f}" for x in (sealed.gain, sealed.low, sealed.high))
-    return f"{with_unit(gain, metric)} (95 %: {low} to {high})"
+    digits = decimals((high - low) / 2 * factor)
+    shown = [f"{x * factor:+.{digits}f}" for x in (gain, low, high)]
+    return f"{with_unit(shown[0], metric)} (95 %: {shown[1]} to {shown[2]})"

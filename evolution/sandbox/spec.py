@@ -151,9 +151,8 @@ class Result:
     ``FailureClass``. ``log_tail`` is the end of what the trainer printed, control characters
     stripped. ``price`` is ``[genome_seconds, baseline_seconds, pair_count]`` of a calibration.
     ``audit`` has the figures of the audit that the score passed. ``test_bpb`` is the score on the
-    second split, where one was asked for
-    and could be had. ``token_seconds`` are CPU-seconds
-    of a token in the quicker steps, as the trainer says.
+    second split, where one was asked for and could be had. ``token_seconds`` are CPU-seconds of a
+    token in the quicker steps, as the trainer says.
     """
 
     status: str = "crashed"
