@@ -10,7 +10,7 @@ from tests.adversarial.arena import HONEST, changed
 
 pytestmark = [pytest.mark.security, pytest.mark.slow]
 
-GENOME = changed(HONEST, "is_causal=not is_short", "is_causal=False")
+GENOME = changed(HONEST, "is_causal=True", "is_causal=False")
 
 
 def test_it_leaks(arena):
