@@ -7,6 +7,7 @@ people name them.
 """
 
 import ast
+import functools
 import math
 import re
 from collections import Counter
@@ -104,11 +105,12 @@ class LiteralEdit:
         return Refusal(self.name, f"{DRAWS} draws gave nothing new: {listed}")
 
 
-def literals(text: str) -> list[Literal]:
+@functools.lru_cache(maxsize=128)
+def literals(text: str) -> tuple[Literal, ...]:
     """The numbers of a script that training depends on, in order; none if it does not parse."""
     tree = read_tree(text)
     if isinstance(tree, Unreadable):
-        return []
+        return ()
     found: list[Literal] = []
     counts: Counter[str] = Counter()
     for scope, name, node in _places(tree, ""):
@@ -119,7 +121,7 @@ def literals(text: str) -> list[Literal]:
         counts[place] += 1
         key = place if counts[place] == 1 else f"{place}#{counts[place]}"
         found.append(Literal(key, name, value, node))
-    return found
+    return tuple(found)
 
 
 def literal_values(text: str) -> dict[str, KnobValue]:

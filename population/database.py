@@ -14,7 +14,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    PoolProxiedConnection,
+    create_engine,
+    event,
+    inspect,
+    make_url,
+    text,
+)
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -97,6 +107,8 @@ class Database:
         self._engine = _engine(url, read_only=read_only, busy_seconds=busy_seconds)
         self._writing_engine = self._engine.execution_options(begin="BEGIN IMMEDIATE")
         self._moment = _Moment()
+        self._watching: PoolProxiedConnection | None = None
+        self._watch_turn = threading.Lock()
         # Threads wait for each other here, in turn: SQLite lets waiting writers starve.
         self._turn = threading.RLock()
 
@@ -114,6 +126,28 @@ class Database:
             return
         with self.explained(), Session(self._engine, expire_on_commit=False) as session:
             yield session
+
+    @property
+    def is_at_one_moment(self) -> bool:
+        """True inside `at_one_moment`, in this thread."""
+        return self._moment.session is not None
+
+    def version(self) -> int | None:
+        """A number that is another one after any write, whoever wrote; None if there is none.
+
+        Tells in some microseconds that nothing has changed. A file of SQLite's counts what other
+        connections write, so one is set apart that writes nothing.
+        """
+        if sqlite_file(self._url) is None:
+            return None
+        with self._watch_turn, self.explained():
+            if self._watching is None:
+                self._watching = self._engine.raw_connection()
+            cursor = self._watching.cursor()
+            cursor.execute("PRAGMA data_version")
+            (found,) = cursor.fetchall()
+            cursor.close()
+            return int(found[0])
 
     @contextmanager
     def at_one_moment(self) -> Iterator[None]:
@@ -181,6 +215,10 @@ class Database:
 
     def close(self) -> None:
         """Let go of every connection."""
+        with self._watch_turn:
+            if self._watching is not None:
+                self._watching.close()
+                self._watching = None
         self._engine.dispose()
 
     @property

@@ -47,6 +47,7 @@ from population.records import (
     RunState,
     Spending,
 )
+from population.remembered import Remembered
 from population.tables import (
     CalibrationRow,
     CallRow,
@@ -92,6 +93,7 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._remembered = Remembered(database.reading, database.version)
 
     @classmethod
     def create(cls, path_or_url: Path | str, run: RunRecord) -> "Store":
@@ -220,9 +222,13 @@ class Store:
 
     def variants(self) -> list[Variant]:
         """All variants, in the order they were made."""
-        with self._database.reading() as session:
-            rows = session.scalars(select(VariantRow).order_by(VariantRow.serial))
-            return [row.value() for row in rows]
+        return self._kept().variants()
+
+    def _kept(self) -> Remembered:
+        """What was read before; nothing at one moment, which may lie before it."""
+        if self._database.is_at_one_moment:
+            return Remembered(self._database.reading, lambda: None)
+        return self._remembered
 
     def next_serial(self) -> int:
         """The serial number for the name of the next variant; the first has 0."""
@@ -363,18 +369,18 @@ class Store:
         with_curves: bool = False,
     ) -> list[Trial]:
         """Trials in the order they were queued; curves, which are long, only when asked for."""
-        wanted: list[ColumnElement[bool]] = []
-        if status is not None:
-            wanted.append(TrialRow.status == status.value)
-        if variant is not None:
-            wanted.append(TrialRow.variant == variant)
-        if purpose is not None:
-            wanted.append(TrialRow.purpose == purpose.value)
-        query = select(TrialRow).where(*wanted).order_by(TrialRow.id)
-        if with_curves:
-            query = query.options(undefer(TrialRow.curve))
+        return [
+            trial
+            for trial in (self._with_curves() if with_curves else self._kept().trials())
+            if (status is None or trial.status is status)
+            and (variant is None or trial.variant == variant)
+            and (purpose is None or trial.purpose is purpose)
+        ]
+
+    def _with_curves(self) -> list[Trial]:
+        query = select(TrialRow).order_by(TrialRow.id).options(undefer(TrialRow.curve))
         with self._database.reading() as session:
-            return [row.value(with_curve=with_curves) for row in session.scalars(query)]
+            return [row.value(with_curve=True) for row in session.scalars(query)]
 
     def failed_variants(self) -> frozenset[str]:
         """Commits of variants of which a trial ended without a score, by their own fault.
@@ -437,9 +443,7 @@ class Store:
 
     def fitnesses(self) -> dict[str, Fitness]:
         """The fitness of each variant that has one, best first."""
-        best_first = select(FitnessRow).order_by(FitnessRow.mean.is_(None), FitnessRow.mean)
-        with self._database.reading() as session:
-            return {row.variant: row.value() for row in session.scalars(best_first)}
+        return self._kept().fitnesses()
 
     def champion(self) -> str | None:
         """Commit of the scored variant of the best fitness; None while nothing is scored.

@@ -26,11 +26,13 @@ class Performance:
     Attributes:
         outcome: What it comes to if nobody stops it. Its snapshots and curve become events at
             their share of the duration.
-        duration_seconds: Virtual seconds.
+        duration_seconds: Virtual seconds of the training itself.
+        setup_seconds: Before it begins.
     """
 
     outcome: Outcome
     duration_seconds: float = 1.0
+    setup_seconds: float = 0.0
 
 
 Script = Callable[[Job], Performance | Outcome]
@@ -48,7 +50,8 @@ class _Run:
     def share(self, now: float) -> float:
         """Of its duration, how much is over."""
         duration = self.performance.duration_seconds
-        return min(1.0, (now - self.started_at) / duration) if duration > 0 else 1.0
+        trained = max(0.0, now - self.started_at - self.performance.setup_seconds)
+        return min(1.0, trained / duration) if duration > 0 else 1.0
 
 
 class ScriptedExecutor:
@@ -160,10 +163,10 @@ class ScriptedExecutor:
                 for snapshot in outcome.snapshots
             ),
         ]
+        begin = self.now + performance.setup_seconds
         for share, event in sorted(moments, key=lambda moment: moment[0]):
-            self._push(self.now + share * performance.duration_seconds, event)
-        end = self.now + performance.duration_seconds
-        self._push(end, Finished(trial, attempt, outcome))
+            self._push(begin + share * performance.duration_seconds, event)
+        self._push(begin + performance.duration_seconds, Finished(trial, attempt, outcome))
 
     def _push(self, at: float, event: Event) -> None:
         # An end comes after everything else of its moment.

@@ -1,0 +1,146 @@
+"""The engine on a world: the run's own code, folder, git and database, with virtual trainings."""
+
+import logging
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from numpy.random import Generator
+
+from agents import Context, Crossover, KnobEdit, Operator, Proposal, Refusal
+from benchmarks.courses import Course
+from benchmarks.worlds import (
+    CRASH_SHARE,
+    FULL_SECONDS,
+    SETUP_SECONDS,
+    SNAPSHOT,
+    Landscape,
+)
+from evolution.config import EvolutionConfig
+from evolution.engine import Engine
+from evolution.executors import Job, Performance, ScriptedExecutor
+from evolution.workspace import Workspace, create_run, open_run
+from population import (
+    Calibration,
+    Failure,
+    FailureClass,
+    Origin,
+    Outcome,
+    Snapshot,
+    TrialStatus,
+    canonical_hash,
+)
+
+
+class PartEdit:
+    """Sets one part of a world's genome to another option: what a mutation by a model is there."""
+
+    name = "structure"
+    parent_count = 1
+
+    def __init__(self, landscape: Landscape) -> None:
+        self._landscape = landscape
+
+    def propose(self, context: Context) -> Proposal | Refusal:
+        """One edit of the parent, drawn evenly."""
+        parent = context.parents[0]
+        text = self._landscape.edited(parent.genome.main, context.rng)
+        if text is None:
+            return Refusal(self.name, "there are no parts")
+        genome = parent.genome.with_main(text)
+        if canonical_hash(genome) in context.seen:
+            return Refusal(self.name, "tried before")
+        return Proposal(genome, (parent.variant.sha,), Origin.MUTATION, self.name, "another option")
+
+
+def operators_of(landscape: Landscape) -> dict[str, Operator]:
+    """Edits of parts, and the shipped operators for knobs and merges."""
+    operators: list[Operator] = [KnobEdit(), Crossover()]
+    if landscape.world.parts:
+        operators.append(PartEdit(landscape))
+    return {operator.name: operator for operator in operators}
+
+
+def played(landscape: Landscape, job: Job) -> Performance:
+    """How a training of a world's genome goes."""
+    measured = landscape.measure(job.genome.main, job.conditions.rng_seed)
+    if measured.bpb is None or measured.snapshot is None:
+        failure = Failure(FailureClass.ERROR, "it does not train")
+        outcome = Outcome(TrialStatus.CRASHED, failure=failure)
+        return Performance(outcome, CRASH_SHARE * FULL_SECONDS, SETUP_SECONDS)
+    seconds = measured.seconds - SETUP_SECONDS
+    outcome = Outcome(
+        TrialStatus.COMPLETE,
+        measured.bpb,
+        train_seconds=seconds,
+        total_seconds=measured.seconds,
+        snapshots=(Snapshot(SNAPSHOT, measured.snapshot),),
+    )
+    return Performance(outcome, seconds, SETUP_SECONDS)
+
+
+def settings_of(seed: int, changes: Mapping[str, Any]) -> EvolutionConfig:
+    """The shipped settings, for a script that reports bits per byte; dotted keys change them."""
+    task = {
+        "task.files": ["train.py"],
+        "task.metric": "val_bpb",
+        "task.unit": "bpb",
+        "run.rng_seed": seed,
+        "limits.trials": 1_000_000,
+        "population.seeds": "",
+    }
+    return EvolutionConfig.from_mapping({}, task | dict(changes))
+
+
+def evolved(
+    landscape: Landscape,
+    seed: int,
+    *,
+    workers: int,
+    device_seconds: float,
+    settings: Mapping[str, Any] | None = None,
+    tick: Callable[[float], None] = lambda _: None,
+) -> Course:
+    """One search of the engine with its shipped settings.
+
+    Args:
+        landscape: Searched.
+        seed: Of all chance of the search.
+        workers: Trainings at once.
+        device_seconds: To spend, of all workers together; the baseline's repeats count.
+        settings: Changes to the shipped ones, by dotted key.
+        tick: Told what is spent so far.
+    """
+    course = Course("evoresearch", landscape.world.name, landscape.number, seed, workers)
+    executor = ScriptedExecutor(lambda job: played(landscape, job), slot_count=workers)
+
+    def watch(_: Mapping[int, float]) -> None:
+        spent = executor.now * workers
+        champion = workspace.store.champion()
+        if champion is not None:
+            course.add(spent, landscape.truth(workspace.branches.genome(champion).main))
+        tick(spent)
+        if spent >= device_seconds:
+            engine.request_stop()
+
+    def no_price() -> Calibration:
+        raise AssertionError("a budget of seconds has no price")
+
+    with tempfile.TemporaryDirectory(prefix="evoresearch-world-") as scratch:
+        project = Path(scratch)
+        (project / "train.py").write_text(landscape.start, encoding="utf-8")
+        config = settings_of(seed, settings or {})
+        paths = create_run(project / "runs", config, name="world", project=project)
+        with open_run(paths) as workspace:
+            engine = Engine(
+                workspace,
+                executor,
+                operators_of(landscape),
+                measure_baseline=no_price,
+                clock=lambda: executor.now,
+                watch=watch,
+            )
+            engine.run()
+            course.trials = len(workspace.store.trials())
+    return course
