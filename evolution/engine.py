@@ -15,7 +15,7 @@ import numpy as np
 
 from agents import Operator
 from evolution.accounts import Accounts
-from evolution.belief import believe
+from evolution.belief import Believer
 from evolution.breeding import Breeder, Knowledge, Offspring
 from evolution.briefings import Briefings
 from evolution.commissions import Commissions, Staff
@@ -192,6 +192,7 @@ class Engine:
             self._story,
             clock=clock,
         )
+        self._believer = Believer(store, stop_fraction=config.stopping.fraction)
         self._posterior: Posterior | None = None
         self._hall_of_fame = HallOfFame(1)
         self._barren_turns = 0
@@ -547,7 +548,7 @@ class Engine:
     def _belief(self) -> Posterior:
         """The posterior over all that is known; computed again after each finished trial."""
         if self._posterior is None:
-            self._posterior = believe(self._store, stop_fraction=self._config.stopping.fraction)
+            self._posterior = self._believer.believe()
         return self._posterior
 
     def _update_fitness(self, *, everywhere: bool = False) -> None:

@@ -30,6 +30,7 @@ CLASS_SD = 30.0  # offset of a device class
 MEAN_SD = 5.0  # mean effect of all edits
 OPERATOR_SD = 3.0  # an operator's own mean, around that
 MERGE_MEAN_SD = 1.0  # mean of what merged edits do only in company
+FACTOR_ROUNDS = 2  # of edit factors at scales that stay as they are
 STEPS = (0.6, 0.3)  # of the search for the logarithms of the scales, round by round
 
 
@@ -242,17 +243,24 @@ class MixedModel:
         return np.asarray((EFFECT_DF + seen) / (EFFECT_DF + total), dtype=np.float64)
 
 
+def fit_factors(model: MixedModel, scales: Scales) -> Vector:
+    """Each edit's precision factor at known scales; some rounds of `MixedModel.edit_factors`."""
+    factors = np.ones(len(model.bred))
+    if model.readings and model.bred:
+        for _ in range(FACTOR_ROUNDS):
+            factors = model.edit_factors(model.solve(scales, factors), scales)
+    return factors
+
+
 def fit_scales(model: MixedModel) -> tuple[Scales, Vector]:
     """Scales by marginal likelihood under log-normal priors, edit factors in turn with them.
 
     The factors come first, at the scales' starting values, so that a disaster is known for one
     before the scales are fitted.
     """
-    scales, factors = SCALE_START, np.ones(len(model.bred))
+    scales, factors = SCALE_START, fit_factors(model, SCALE_START)
     if not model.readings or not model.bred:
         return scales, factors
-    for _ in range(2):
-        factors = model.edit_factors(model.solve(scales, factors), scales)
     for step in STEPS:
         scales = _likeliest_scales(model, scales, factors, step)
         factors = model.edit_factors(model.solve(scales, factors), scales)

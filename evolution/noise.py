@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import stdtr
 
 from evolution.least_squares import Solution, Vector
-from evolution.mixed_model import SEED_SHARE, MixedModel, Scales, fit_scales
+from evolution.mixed_model import SEED_SHARE, MixedModel, Scales, fit_factors, fit_scales
 from evolution.pedigree import Pedigree, VariantNode
 from evolution.readings import Noise, Reading, own_noise, pooled_noise, replicates
 from population import Fitness, Snapshot
@@ -75,6 +75,7 @@ def fit(
     fraction: float | None = None,
     repeats: Iterable[Sequence[float]] = (),
     prior_sigma: float | None = 0.003,
+    scales: Scales | None = None,
 ) -> "Posterior":
     """What the readings say of every variant.
 
@@ -86,6 +87,7 @@ def fit(
         repeats: Further groups of repeated scores that inform σ alone (verdict runs).
         prior_sigma: What σ is expected to be, in bpb; None for a metric of unknown scale, whose
             repeats alone tell.
+        scales: Those that fewer readings told; None fits them, which takes ten times as long.
 
     Raises:
         ValueError: The lineage is broken: an unknown parent, a cycle, a reading of no variant.
@@ -100,7 +102,10 @@ def fit(
         noise = own_noise(groups, [r.bpb for r in taken if r.is_full], level=level)
         taken = [_bounded(reading, level + DISASTER * noise.sigma) for reading in taken]
     model = MixedModel(pedigree, taken, noise.sigma)
-    scales, factors = fit_scales(model)
+    if scales is None:
+        scales, factors = fit_scales(model)
+    else:
+        factors = fit_factors(model, scales)
     return Posterior(model, model.solve(scales, factors), scales, noise)
 
 
