@@ -1,12 +1,9 @@
 """The engine on a world: the run's own code, folder, git and database, with virtual trainings."""
 
-import logging
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-
-from numpy.random import Generator
 
 from agents import Context, Crossover, KnobEdit, Operator, Proposal, Refusal
 from benchmarks.courses import Course
@@ -20,7 +17,7 @@ from benchmarks.worlds import (
 from evolution.config import EvolutionConfig
 from evolution.engine import Engine
 from evolution.executors import Job, Performance, ScriptedExecutor
-from evolution.workspace import Workspace, create_run, open_run
+from evolution.workspace import create_run, open_run
 from population import (
     Calibration,
     Failure,

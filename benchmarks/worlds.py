@@ -1,9 +1,10 @@
 """Worlds: genomes as text with a true fitness that is known, for benchmarks of the search.
 
-A world's genome is a Python file of *parts*, ``part_017 = "a"``, one edit each: a part set to another
-option. Its knobs are ordinary ones, so that the shipped operators turn them; parts of one *block*
-share a line, so that two edits of one block clash in a textual merge. What a text is worth is a
-function of the text alone; a measurement adds the noise of a seed, and a snapshot that of a curve.
+A world's genome is a Python file of *parts*, ``part_017 = "a"``, one edit each: a part set to
+another option. Its knobs are ordinary ones, so that the shipped operators turn them; parts of one
+*block* share a line, so that two edits of one block clash in a textual merge. What a text is worth
+is a function of the text alone; a measurement adds the noise of a seed, and a snapshot that of a
+curve.
 
 The mixture of effects is that of published logs of autoresearch: most edits hurt or do nothing, a
 few help by about a seed's noise, some crash. Everything is drawn from the name and number of the
@@ -15,7 +16,7 @@ import functools
 import math
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,7 +76,7 @@ class World:
     together: bool = False
 
 
-#: For tuning and for every table; frozen on 2026-11-29, before any search had been run on them.
+#: For tuning and for every table; frozen on 2026-11-29, before anything was chosen by them.
 WORLDS = {
     world.name: world
     for world in (
@@ -138,8 +139,10 @@ class Landscape:
         self._crashes = rng.random(shape) < world.crash
         self._curves = rng.normal(0, world.curve_sd * SIGMA, shape)
         self._twins = _twins(world, self._effects, rng)
-        self._clashing = rng.random(max(1, world.parts // BLOCK)) < world.clashing
+        self._clashing = rng.random(math.ceil(world.parts / BLOCK)) < world.clashing
         self._knobs = _Knobs(world, rng)
+        edits = world.parts * OPTIONS if world.pair_sd else 0
+        self._pairs = world.pair_sd * SIGMA * rng.standard_normal((edits, edits))
 
     @functools.cached_property
     def start(self) -> str:
@@ -193,14 +196,9 @@ class Landscape:
                 alone[twin] = min(alone.get(twin, 0.0), effect)
         total += sum(alone.values())
         if self.world.pair_sd:
-            total += sum(self._pairs(carried))
+            edits = [part * OPTIONS + option for part, option in carried]
+            total += float(np.tril(self._pairs[np.ix_(edits, edits)], -1).sum())
         return total
-
-    def _pairs(self, carried: list[tuple[int, int]]) -> Iterator[float]:
-        for index, (part, option) in enumerate(carried):
-            for other, other_option in carried[:index]:
-                key = (part * OPTIONS + option, other * OPTIONS + other_option)
-                yield self.world.pair_sd * SIGMA * _gauss(*self._seed, *key)
 
     def measure(self, text: str, rng_seed: int) -> Measured:
         """One training of a genome under a seed."""
@@ -326,8 +324,3 @@ def _twins(world: World, effects: np.ndarray, rng: Generator) -> np.ndarray:
     for part, option in chosen:
         twins[part, option] = rng.integers(max(1, len(chosen) // 3))
     return twins
-
-
-def _gauss(*key: int) -> float:
-    """A normal number that belongs to a key."""
-    return float(np.random.default_rng(key).normal())

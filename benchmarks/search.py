@@ -1,0 +1,187 @@
+"""Which search finds most for its device-seconds? The engine and its rivals on known worlds.
+
+The engine is the run's own code with virtual trainings (``benchmarks/world_search.py``), with its
+shipped settings; what rivals are is in ``benchmarks/rivals.py``, what worlds are in
+``benchmarks/worlds.py``. Every search sees the same instances of a world, and the budget counts
+device-seconds: a crash, a run stopped early and a run of the baseline cost what they take.
+
+Reported for each world and number of workers: the true gain over the baseline of what a search
+would hand over, after the device-seconds of 100 and 300 whole trainings, with 95 % t-intervals over
+instances; and the device-seconds that keep/revert needs on average to have what the engine has at
+300, over the engine's, with a bootstrap interval over instances.
+
+    python -m benchmarks.search --worlds plain rugged --workers 1 16 --instances 4
+
+What was searched is kept in the folder, so that the same command goes on where it was ended.
+"""
+
+import argparse
+import json
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from scipy.stats import t as student
+
+from benchmarks.courses import Course
+from benchmarks.rivals import RIVALS, played_out
+from benchmarks.world_search import evolved
+from benchmarks.worlds import FULL_SECONDS, KEPT_WORLDS, SETUP_SECONDS, WORLDS, Landscape
+
+ENGINE = "evoresearch"
+REFERENCE = "keep/revert"
+WHOLE = SETUP_SECONDS + FULL_SECONDS  # device-seconds of one whole training
+MARKS = (100, 300)  # budgets told, in whole trainings
+SAMPLES = 2000  # of the bootstrap
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One search to make."""
+
+    arm: str
+    world: str
+    number: int
+    workers: int
+    trainings: int
+
+    @property
+    def key(self) -> str:
+        """What its course is kept under."""
+        name = self.arm.replace("/", "-").replace(" ", "-")
+        return f"{name}-{self.world}-{self.number}-{self.workers}-{self.trainings}"
+
+
+def search(asked: Asked) -> Course:
+    """Make one search."""
+    landscape = Landscape((WORLDS | KEPT_WORLDS)[asked.world], asked.number)
+    seconds = asked.trainings * WHOLE
+    if asked.arm == ENGINE:
+        return evolved(landscape, asked.number, workers=asked.workers, device_seconds=seconds)
+    return played_out(
+        asked.arm, landscape, asked.number, workers=asked.workers, device_seconds=seconds
+    )
+
+
+def all_asked(options: argparse.Namespace) -> list[Asked]:
+    """Every search of the tables; keep/revert goes on for longer, to be seen to catch up."""
+    return [
+        Asked(arm, world, number, workers, options.trainings * (patience if is_slow else 1))
+        for world in options.worlds
+        for workers in options.workers
+        for arm in options.arms
+        for is_slow, patience in ((arm == REFERENCE, options.patience),)
+        for number in range(options.instances)
+    ]
+
+
+def searched(asked: Sequence[Asked], folder: Path, jobs: int) -> list[Course]:
+    """The courses, from the folder where it has them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = {path.stem: path for path in folder.glob("*.json")}
+    courses = [Course(**json.loads(kept[one.key].read_text())) for one in asked if one.key in kept]
+    missing = [one for one in asked if one.key not in kept]
+    with Progress(transient=True) as progress, ProcessPoolExecutor(jobs) as pool:
+        task = progress.add_task("searches", total=len(asked), completed=len(courses))
+        waiting = {pool.submit(search, one): one for one in missing}
+        for done in as_completed(waiting):
+            course = done.result()
+            partial = folder / f".{waiting[done].key}"
+            partial.write_text(json.dumps(asdict(course)))
+            partial.rename(folder / f"{waiting[done].key}.json")
+            courses.append(course)
+            progress.advance(task)
+    return courses
+
+
+def gains(courses: Iterable[Course], trainings: float) -> list[float]:
+    """True gain of each over the baseline, in mbpb, by instance."""
+    start = Landscape.start_bpb
+    ordered = sorted(courses, key=lambda course: course.number)
+    return [1000 * (start - course.at(trainings * WHOLE, start)) for course in ordered]
+
+
+def interval(values: Sequence[float]) -> float:
+    """Half of the 95 % t-interval of a mean."""
+    if len(values) < 2:
+        return math.inf
+    error = statistics.stdev(values) / math.sqrt(len(values))
+    return float(student.isf(0.025, len(values) - 1)) * error
+
+
+def catching_up(
+    ours: Sequence[Course], theirs: Sequence[Course], trainings: int, patience: int
+) -> tuple[float, float, float]:
+    """How many times our device-seconds others need on average for what we have at the end.
+
+    Returns:
+        The ratio and the ends of its bootstrap interval; ``patience`` where they never have it.
+    """
+    grid = np.geomspace(1 / 50, patience, 400)
+    target = np.array(gains(ours, trainings))
+    curves = np.array([gains(theirs, float(share) * trainings) for share in grid])
+    rng = np.random.default_rng(0)
+    picks = rng.integers(len(target), size=(SAMPLES, len(target)))
+
+    def ratio(chosen: np.ndarray) -> float:
+        reached = curves[:, chosen].mean(axis=1) >= target[chosen].mean()
+        return float(grid[int(np.argmax(reached))]) if reached.any() else float(patience)
+
+    samples = [ratio(chosen) for chosen in picks]
+    low, high = np.quantile(samples, [0.025, 0.975])
+    return ratio(np.arange(len(target))), float(low), float(high)
+
+
+def report(courses: Sequence[Course], options: argparse.Namespace) -> Table:
+    """One row for each world and number of workers."""
+    marks = [mark for mark in MARKS if mark <= options.trainings]
+    table = Table(title="true gain in mbpb")
+    for column in ("world", "workers", "arm", *(f"at {mark}" for mark in marks)):
+        table.add_column(column)
+    table.add_column(f"device-seconds for our gain at {options.trainings}, of ours")
+    for world in options.worlds:
+        for workers in options.workers:
+            here = [c for c in courses if c.world == world and c.workers == workers]
+            ours = [c for c in here if c.arm == ENGINE]
+            for arm in options.arms:
+                of_arm = [c for c in here if c.arm == arm]
+                cells = [
+                    f"{statistics.fmean(values):+.1f} ± {interval(values):.1f}"
+                    for values in (gains(of_arm, mark) for mark in marks)
+                ]
+                times = ""
+                if arm == REFERENCE and ours:
+                    patience = options.patience
+                    ratio, low, high = catching_up(ours, of_arm, options.trainings, patience)
+                    more = "≥ " if ratio >= patience else ""
+                    times = f"{more}{ratio:.2f} ({low:.2f} to {high:.2f})"
+                table.add_row(world, str(workers), arm, *cells, times)
+    return table
+
+
+def main() -> None:
+    """Search, then print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    everything = [*WORLDS, *KEPT_WORLDS]
+    parser.add_argument("--worlds", nargs="+", choices=everything, default=list(WORLDS))
+    parser.add_argument("--workers", nargs="+", type=int, default=[1, 4, 16])
+    parser.add_argument("--arms", nargs="+", choices=[ENGINE, *RIVALS], default=[ENGINE, *RIVALS])
+    parser.add_argument("--instances", type=int, default=8, help="of each world, 2 or more")
+    parser.add_argument("--trainings", type=int, default=300, help="whole ones, of each search")
+    parser.add_argument("--patience", type=int, default=8, help="times that for keep/revert")
+    parser.add_argument("--jobs", type=int, default=1, help="searches at once")
+    parser.add_argument("--folder", type=Path, default=Path("build/search"))
+    options = parser.parse_args()
+    courses = searched(all_asked(options), options.folder, options.jobs)
+    Console().print(report(courses, options))
+
+
+if __name__ == "__main__":
+    main()

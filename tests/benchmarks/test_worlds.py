@@ -1,0 +1,204 @@
+"""Worlds are what they were when they were frozen, and searches on them are told by their truth."""
+
+import zlib
+
+import numpy as np
+import pytest
+
+from benchmarks.courses import Course
+from benchmarks.rivals import RIVALS, Proposer, played_out
+from benchmarks.search import WHOLE, Asked, catching_up, gains, searched
+from benchmarks.world_search import evolved
+from benchmarks.worlds import (
+    KEPT_WORLDS,
+    KNOB_RANGES,
+    OPTIONS,
+    SIGMA,
+    STOPPED_SECONDS,
+    WORLDS,
+    Landscape,
+    World,
+    values_of,
+)
+from population import Genome, merge_files
+
+ALL = WORLDS | KEPT_WORLDS
+#: Of true fitnesses in every world; another number means that published figures no longer hold.
+FROZEN = 2375652352
+
+
+def walk(landscape: Landscape, steps: int, seed: int = 0) -> str:
+    """A genome after some random edits."""
+    proposer = Proposer(landscape, np.random.default_rng(seed))
+    text = landscape.start
+    for _ in range(steps):
+        text = proposer.mutant(text)
+    return text
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_world_is_the_same_everywhere(name):
+    one, other = Landscape(ALL[name], 3), Landscape(ALL[name], 3)
+    text = walk(one, 6)
+    assert one.start == other.start
+    assert one.truth(text) == other.truth(text)
+    assert one.measure(text, 7) == other.measure(text, 7)
+    assert one.start != Landscape(ALL[name], 4).start
+    assert one.truth(one.start) == pytest.approx(1.0)
+
+
+def test_the_frozen_worlds_have_not_moved():
+    told = []
+    for name in ALL:
+        landscape, rng = Landscape(ALL[name], 0), np.random.default_rng(0)
+        for _ in range(8):
+            parts = rng.integers(max(1, ALL[name].parts), size=min(3, ALL[name].parts))
+            options = {int(part): int(rng.integers(1, OPTIONS + 1)) for part in parts}
+            values = {
+                knob: KNOB_RANGES[knob].value(float(rng.uniform(0.1, 0.8)))
+                for knob in values_of(landscape.start)
+            }
+            truth = landscape.truth(landscape.text(options, values))
+            told.append(None if truth is None else round(truth, 9))
+    assert zlib.crc32(repr(told).encode()) == FROZEN, told
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_what_a_text_says_can_be_read_back(name):
+    landscape = Landscape(WORLDS[name], 1)
+    text = walk(landscape, 9)
+    assert landscape.text(landscape.options(text), values_of(text)) == text
+
+
+def test_the_share_of_helpful_edits_is_what_the_world_says():
+    world = World("helpful", helpful=0.25, crash=0.0, knob_count=0, curve_sd=0.0)
+    found = []
+    for number in range(3):
+        landscape = Landscape(world, number)
+        for part in range(world.parts):
+            truths = [landscape.truth(landscape.text({part: o}, {})) for o in range(1, OPTIONS + 1)]
+            found += [truth < 1.0 - 0.05 * SIGMA for truth in truths]
+    assert np.mean(found) == pytest.approx(0.25 + 0.3 * 0.75 * 0.3, abs=0.04)
+
+
+def test_edits_add_up_in_a_smooth_world_and_not_in_a_rugged_one():
+    for pair_sd, is_smooth in ((0.0, True), (0.35, False)):
+        landscape = Landscape(World("sums", crash=0.0, knob_count=0, pair_sd=pair_sd), 0)
+        one, other = (landscape.truth(landscape.text({part: 1}, {})) for part in (10, 20))
+        both = landscape.truth(landscape.text({10: 1, 20: 1}, {}))
+        assert (both == pytest.approx(one + other - 1.0, abs=1e-12)) == is_smooth
+
+
+def test_of_edits_that_do_the_same_the_best_counts():
+    world = World("twins", helpful=1.0, redundant=1.0, crash=0.0, knob_count=0, parts=12)
+    landscape = Landscape(world, 0)
+    alone = {part: landscape.truth(landscape.text({part: 1}, {})) for part in range(12)}
+    together = landscape.truth(landscape.text(dict.fromkeys(range(12), 1), {}))
+    assert together > sum(alone.values()) - 11.0 + SIGMA
+    assert together <= min(alone.values())
+
+
+def test_edits_of_one_block_clash_where_the_world_says_so():
+    for clashing in (0.0, 1.0):
+        landscape = Landscape(World("merges", clashing=clashing, knob_count=0), 0)
+        base, one, other = (
+            Genome.single(landscape.text(options, {})) for options in ({}, {3: 1}, {5: 2})
+        )
+        merged = merge_files(base, one, other)
+        assert (merged.genome is None) == bool(clashing)
+        far = merge_files(base, one, Genome.single(landscape.text({30: 2}, {})))
+        assert landscape.options(far.genome.main) == {3: 1, 30: 2}
+
+
+def test_snapshots_tell_of_scores_less_where_curves_cross():
+    agreement = []
+    for name in ("plain", "crossing"):
+        landscape = Landscape(WORLDS[name], 0)
+        read = [landscape.measure(walk(landscape, 2, seed), seed) for seed in range(300)]
+        pairs = np.array([(one.snapshot, one.bpb) for one in read if one.bpb is not None])
+        calm = pairs[pairs[:, 1] < np.median(pairs[:, 1]) + 5 * SIGMA]
+        agreement.append(np.corrcoef(calm.T)[0, 1])
+    assert agreement[0] > agreement[1] + 0.1
+
+
+def test_a_crash_costs_less_than_a_stop_and_a_stop_less_than_a_whole_training():
+    landscape = Landscape(WORLDS["clashing"], 0)
+    read = [landscape.measure(walk(landscape, 1, seed), seed) for seed in range(60)]
+    crashed = {one.seconds for one in read if one.bpb is None}
+    whole = [one.seconds for one in read if one.bpb is not None]
+    assert max(crashed) < STOPPED_SECONDS < min(whole)
+
+
+def test_a_knob_beyond_its_cliff_does_not_train():
+    landscape = Landscape(WORLDS["knobs"], 0)
+    values = values_of(landscape.start)
+    assert landscape.truth(landscape.text({}, {**values, "WARMDOWN": 0.8})) is not None
+    assert landscape.truth(landscape.text({}, {**values, "WARMDOWN": 0.9})) is None
+
+
+# --- searches ------------------------------------------------------------------------------------
+
+
+def test_a_union_has_the_edits_of_both():
+    landscape = Landscape(WORLDS["plain"], 0)
+    proposer = Proposer(landscape, np.random.default_rng(0))
+    values = values_of(landscape.start)
+    one = landscape.text({3: 1, 9: 2}, {**values, "SOFTCAP": 4.0})
+    other = landscape.text({3: 1, 40: 4}, values)
+    united = proposer.union(one, other)
+    assert landscape.options(united) == {3: 1, 9: 2, 40: 4}
+    assert values_of(united)["SOFTCAP"] == 4.0
+
+
+@pytest.mark.parametrize("arm", RIVALS)
+@pytest.mark.parametrize("workers", [1, 4])
+def test_a_rival_spends_what_it_has_and_hands_over_what_trains(arm, workers):
+    landscape = Landscape(WORLDS["rich"], 0)
+    course = played_out(arm, landscape, 0, workers=workers, device_seconds=60 * WHOLE)
+    again = played_out(arm, landscape, 0, workers=workers, device_seconds=60 * WHOLE)
+    assert course == again
+    assert 55 <= course.trials <= 80
+    assert all(np.isfinite(course.bpb))
+    assert course.seconds == sorted(course.seconds)
+    assert course.seconds[-1] <= (60 + workers) * WHOLE
+    assert course.bpb[-1] < 1.0
+
+
+def test_the_engine_searches_a_world_within_its_device_seconds():
+    landscape = Landscape(WORLDS["rich"], 0)
+    settings = {"baseline.repeats": 2}
+    courses = [
+        evolved(landscape, 0, workers=2, device_seconds=14 * WHOLE, settings=settings)
+        for _ in range(2)
+    ]
+    assert courses[0] == courses[1]
+    assert courses[0].seconds == sorted(courses[0].seconds)
+    assert 12 <= courses[0].trials <= 30
+    assert courses[0].at(16 * WHOLE, 1.0) <= 1.001
+
+
+def test_what_was_searched_is_kept(tmp_path, monkeypatch):
+    asked = [Asked("random", "plain", number, 1, 5) for number in range(2)]
+    first = searched(asked, tmp_path, jobs=1)
+    monkeypatch.setattr("benchmarks.search.search", None)
+    assert sorted(searched(asked, tmp_path, jobs=1), key=lambda c: c.number) == sorted(
+        first, key=lambda c: c.number
+    )
+
+
+def line(arm: str, number: int, per_training: float) -> Course:
+    """A search that gains as much with each training."""
+    course = Course(arm, "plain", number, 0, 1)
+    for count in range(1, 901):
+        course.add(count * WHOLE, 1.0 - per_training * count)
+    return course
+
+
+def test_device_seconds_to_catch_up_are_those_of_the_mean():
+    ours = [line("evoresearch", number, 3e-4) for number in range(4)]
+    theirs = [line("keep/revert", number, rate) for number, rate in enumerate((5e-5, 15e-5) * 2)]
+    assert gains(ours, 100) == pytest.approx([30.0] * 4)
+    ratio, low, high = catching_up(ours, theirs, 100, patience=8)
+    assert ratio == pytest.approx(3.0, rel=0.03)
+    assert 1.9 < low < ratio < high < 6.2
+    assert catching_up(ours, theirs, 100, patience=2)[0] == 2.0
