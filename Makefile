@@ -9,6 +9,8 @@ export OMP_NUM_THREADS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Workers for the tests; each trains small models in processes of its own.
 TEST_WORKERS ?= 2
+# Which tests of score and box; after `make test` those that it leaves out are enough: `slow and not gpu and not api`.
+SECURITY_MARKS ?= not gpu and not api
 RUN_FLAGS ?=
 # What the sample run is; its folder is analysis/sample.
 SAMPLE_FLAGS ?= --profile cpu --rng-seed 2 --trials 125
@@ -55,7 +57,7 @@ test-gpu: $(STAMP) ## those that need a CUDA device
 	$(BIN)/python -m pytest -m gpu
 
 test-security: $(STAMP) ## every attack on score and box; whole trees are killed, hostile text is data
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) -m "not gpu and not api" tests/adversarial tests/evolution/sandbox tests/evolution/scoring tests/evolution/test_supervisor.py tests/evolution/test_local_executor.py tests/evolution/test_process_tree.py tests/evolution/test_streams.py
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) -m "$(SECURITY_MARKS)" tests/adversarial tests/evolution/sandbox tests/evolution/scoring tests/evolution/test_supervisor.py tests/evolution/test_local_executor.py tests/evolution/test_process_tree.py tests/evolution/test_streams.py
 
 coverage: $(STAMP) ## branch coverage of the four packages, child processes included
 	rm -f .coverage .coverage.*
