@@ -2,10 +2,10 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from agents.files import drawn_file
-from agents.knob_moves import Surroundings, divisibility_breaks, moved, off_values, turn_weight
+from agents.knob_moves import Surroundings, divisibility_breaks, drawn_moves, off_values
 from agents.knob_scales import learned_scales
 from agents.literals import is_off_limits
 from agents.offspring import offspring_problem
@@ -13,7 +13,6 @@ from agents.operator import Context, Proposal, Refusal
 from population import KnobValue, Origin, frozen_knobs, knobs, set_knobs
 
 DRAWS = 24
-_SECOND_KNOB = 0.3  # how often two knobs move at once
 
 
 class KnobEdit:
@@ -36,7 +35,7 @@ class KnobEdit:
         free = _free_knobs(path, before, context)
         reasons: Counter[str] = Counter()
         for _ in range(DRAWS if free else 0):
-            changes = self._draw(around, free, context)
+            changes = drawn_moves(around, free, context.rng)
             problem: str | None = _knob_problem(before, changes)
             if problem:
                 reasons[problem] += 1
@@ -58,23 +57,6 @@ class KnobEdit:
             reasons[problem] += 1
         nothing = f"every knob of {path} is frozen" if before else f"{path} has no knobs"
         return _refusal(self.name, reasons or Counter({nothing: 1}))
-
-    def _draw(
-        self, around: Surroundings, names: Sequence[str], context: Context
-    ) -> dict[str, KnobValue]:
-        """New values for one of the knobs ``names``, or for two."""
-        count = 2 if context.rng.random() < _SECOND_KNOB else 1
-        weights = [turn_weight(name, around.knobs[name]) for name in names]
-        shares = [weight / sum(weights) for weight in weights]
-        order = context.rng.choice(names, size=len(names), replace=False, p=shares).tolist()
-        changes: dict[str, KnobValue] = {}
-        for name in order:  # a knob that cannot move leaves its turn to the next
-            value = moved(name, around, context.rng)
-            if repr(value) != repr(around.knobs[name]):
-                changes[name] = value
-            if len(changes) == count:
-                break
-        return changes
 
 
 class StructureEdit:

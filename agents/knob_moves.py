@@ -6,7 +6,7 @@ Pure: values in, values out. Which knob moves, and when, is the operator's busin
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from numpy.random import Generator
@@ -18,6 +18,7 @@ _WIDE = 1.75  # a scale's step, in those of a learning rate
 _BETA_STEP = 0.5  # the same, for 1 − beta
 _SHARE_STEP = 0.15
 _FAR, _NEAR = 1.5, 0.67  # scales at which sizes and counts take longer or only shorter steps
+_SECOND_KNOB = 0.3  # how often two knobs move at once
 _DTYPES = ("bfloat16", "float16", "float32")
 
 
@@ -49,6 +50,22 @@ def moved(name: str, around: Surroundings, rng: Generator) -> KnobValue:
     if isinstance(value, tuple):
         return _moved_tuple(name, value, around, rng)
     return _move_of(name, value)(name, value, around, rng)
+
+
+def drawn_moves(around: Surroundings, names: Sequence[str], rng: Generator) -> dict[str, KnobValue]:
+    """New values for one of the knobs ``names``, or for two; empty if none can move."""
+    count = 2 if rng.random() < _SECOND_KNOB else 1
+    weights = [turn_weight(name, around.knobs[name]) for name in names]
+    shares = [weight / sum(weights) for weight in weights]
+    order = rng.choice(names, size=len(names), replace=False, p=shares).tolist()
+    changes: dict[str, KnobValue] = {}
+    for name in order:  # a knob that cannot move leaves its turn to the next
+        value = moved(name, around, rng)
+        if repr(value) != repr(around.knobs[name]):
+            changes[name] = value
+        if len(changes) == count:
+            break
+    return changes
 
 
 def off_values(text: str, names: Mapping[str, KnobValue]) -> dict[str, KnobValue]:

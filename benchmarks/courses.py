@@ -18,6 +18,7 @@ class Course:
         seconds: Device-seconds at which something was learnt, rising.
         bpb: True fitness of what the search would hand over then.
         trials: How many there were.
+        operators: How many variants each operator of the engine made; empty for a rival.
     """
 
     arm: str
@@ -28,6 +29,7 @@ class Course:
     seconds: list[float] = field(default_factory=list)
     bpb: list[float] = field(default_factory=list)
     trials: int = 0
+    operators: dict[str, int] = field(default_factory=dict)
 
     def add(self, seconds: float, bpb: float | None) -> None:
         """What is handed over after so many device-seconds; told only where it changes."""

@@ -2,7 +2,8 @@
 
 Each is given what the engine is given: a genome, edits and knobs to draw from, virtual trainings
 that cost device-seconds. What a rival hands over is what it believes its best: the genome of its
-best score, or for keep/revert the one it has kept. Exact repeats are drawn again, for all alike.
+best score, or for keep/revert the one it has kept. Exact repeats are drawn again, also those of
+what still trains.
 """
 
 import heapq
@@ -15,7 +16,7 @@ import numpy as np
 from deap import base, tools
 from numpy.random import Generator
 
-from agents.knob_moves import Surroundings, moved
+from agents.knob_moves import Surroundings, drawn_moves
 from benchmarks.courses import Course
 from benchmarks.worlds import Landscape, Measured, values_of
 
@@ -43,7 +44,10 @@ class Rival(Protocol):
 
 
 class Proposer:
-    """Draws edits: a part set to another option, or a knob moved as the shipped operator does."""
+    """Draws edits: a part set to another option, or knobs moved as the shipped operator moves them.
+
+    How far to move them is not learned: that is the engine's own.
+    """
 
     def __init__(self, landscape: Landscape, rng: Generator) -> None:
         self.landscape, self.rng = landscape, rng
@@ -59,13 +63,17 @@ class Proposer:
         self._seen.add(text)
         return text
 
-    def union(self, one: str, other: str) -> str:
-        """All edits of two genomes; where both changed a thing, chance decides."""
+    def union(self, one: str, other: str) -> str | None:
+        """All edits of two genomes, where both changed a thing by chance; None if it is not new.
+
+        Unlike a textual merge it never fails on edits of one block.
+        """
         landscape = self.landscape
         start = values_of(landscape.start)
         mine, theirs = landscape.options(one), landscape.options(other)
         options = {
-            part: self._either(mine.get(part), theirs.get(part)) for part in {*mine, *theirs}
+            part: self._either(mine.get(part), theirs.get(part))
+            for part in sorted({*mine, *theirs})
         }
         ours, others = values_of(one), values_of(other)
         values = {
@@ -77,12 +85,10 @@ class Proposer:
         }
         kept = {name: start[name] if value is None else value for name, value in values.items()}
         text = landscape.text({p: o for p, o in options.items() if o is not None}, kept)
+        if text in self._seen:
+            return None
         self._seen.add(text)
         return text
-
-    def is_new(self, text: str) -> bool:
-        """True for a genome that nobody drew yet."""
-        return text not in self._seen
 
     def _either(self, one: T | None, other: T | None) -> T | None:
         if one is None or other is None:
@@ -93,11 +99,9 @@ class Proposer:
         if self.landscape.world.parts and self.rng.random() >= KNOB_SHARE:
             return self.landscape.edited(parent, self.rng) or parent
         values = values_of(parent)
-        name = str(self.rng.choice(list(values)))
-        value = moved(name, Surroundings(values, {}), self.rng)
-        assert isinstance(value, int | float)
-        changed = {**values, name: float(value)}
-        return self.landscape.text(self.landscape.options(parent), changed)
+        moves = drawn_moves(Surroundings(values, {}), list(values), self.rng)
+        numbers = {name: float(value) for name, value in moves.items() if isinstance(value, float)}
+        return self.landscape.text(self.landscape.options(parent), {**values, **numbers})
 
 
 @dataclass(slots=True)
@@ -131,6 +135,15 @@ class Scored:
 
     proposer: Proposer
     scores: dict[str, float] = field(default_factory=dict)
+    has_begun: bool = False
+
+    def first(self) -> str | None:
+        """The baseline, and until something is known its mutants; None from then on."""
+        if self.scores:
+            return None
+        start = self.proposer.landscape.start
+        has_begun, self.has_begun = self.has_begun, True
+        return self.proposer.mutant(start) if has_begun else start
 
     def tell(self, text: str, measured: Measured) -> None:
         """Remember the score."""
@@ -147,9 +160,10 @@ class AnyParent(Scored):
     """Random search: every genome that trained is as likely a parent as any other."""
 
     def ask(self) -> str:
-        """The baseline first."""
-        if not self.scores:
-            return self.proposer.landscape.start
+        """Once something trained, an edit of any of those."""
+        first = self.first()
+        if first is not None:
+            return first
         texts = list(self.scores)
         return self.proposer.mutant(texts[int(self.proposer.rng.integers(len(texts)))])
 
@@ -167,23 +181,23 @@ class GeneticAlgorithm(Scored):
     population: list[str] = field(default_factory=list)
 
     def ask(self) -> str:
-        """The baseline and its mutants first."""
-        proposer = self.proposer
-        if not self.scores:
-            return proposer.landscape.start
+        """A union or a mutant of tournaments' winners, once the population is there."""
+        proposer, first = self.proposer, self.first()
+        if first is not None:
+            return first
         if len(self.population) < self.size:
             return proposer.mutant(proposer.landscape.start)
         one, other = self._selected(), self._selected()
         if proposer.rng.random() < self.crossover and one != other:
             text = proposer.union(one, other)
-            if text not in self.scores:
+            if text is not None:
                 return text
         return proposer.mutant(one)
 
     def tell(self, text: str, measured: Measured) -> None:
         """The worst one leaves once there are enough."""
         Scored.tell(self, text, measured)
-        if text in self.scores:
+        if text in self.scores and text not in self.population:
             self.population.append(text)
             self.population.sort(key=lambda each: self.scores[each])
             del self.population[self.size :]
@@ -219,17 +233,17 @@ class FrontierOfFour(Scored):
     asked: int = 0
 
     def ask(self) -> str:
-        """The baseline first."""
-        proposer = self.proposer
-        if not self.scores:
-            return proposer.landscape.start
+        """A mutant of the most promising of the frontier, or a union with another of it."""
+        proposer, first = self.proposer, self.first()
+        if first is not None:
+            return first
         self.asked += 1
         frontier = self._frontier()
         parent = max(frontier, key=self._bound)
         if self.asked % 4 == 0 and len(frontier) > 1:
             others = [text for text in frontier if text != parent]
             text = proposer.union(parent, others[int(proposer.rng.integers(len(others)))])
-            if text not in self.scores:
+            if text is not None:
                 self.parent_of[text] = parent
                 return text
         text = proposer.mutant(parent)
@@ -286,8 +300,7 @@ def played_out(
     running: list[tuple[float, int, str, Measured]] = []
     now = 0.0
     while now * workers < device_seconds:
-        # Nothing is known before the baseline's first score: the other workers wait for it.
-        while len(running) < (workers if course.bpb else 1):
+        while len(running) < workers:
             text = rival.ask()
             measured = landscape.measure(text, int(rng.integers(2**31)))
             course.trials += 1

@@ -5,6 +5,9 @@ shipped settings; what rivals are is in ``benchmarks/rivals.py``, what worlds ar
 ``benchmarks/worlds.py``. Every search sees the same instances of a world, and the budget counts
 device-seconds: a crash, a run stopped early and a run of the baseline cost what they take.
 
+What the engine would hand over is its champion before any verdict, whose pairs would cost more;
+what a rival would is its best score.
+
 Reported for each world and number of workers: the true gain over the baseline of what a search
 would hand over, after the device-seconds of 100 and 300 whole trainings, with 95 % t-intervals over
 instances; and the device-seconds that keep/revert needs on average to have what the engine has at
@@ -16,8 +19,11 @@ What was searched is kept in the folder, so that the same command goes on where 
 """
 
 import argparse
+import functools
+import hashlib
 import json
 import math
+import os
 import statistics
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -73,32 +79,60 @@ def search(asked: Asked) -> Course:
 def all_asked(options: argparse.Namespace) -> list[Asked]:
     """Every search of the tables; keep/revert goes on for longer, to be seen to catch up."""
     return [
-        Asked(arm, world, number, workers, options.trainings * (patience if is_slow else 1))
+        Asked(
+            arm,
+            world,
+            number,
+            workers,
+            options.trainings * (options.patience if arm == REFERENCE else 1),
+        )
         for world in options.worlds
         for workers in options.workers
         for arm in options.arms
-        for is_slow, patience in ((arm == REFERENCE, options.patience),)
         for number in range(options.instances)
     ]
 
 
 def searched(asked: Sequence[Asked], folder: Path, jobs: int) -> list[Course]:
-    """The courses, from the folder where it has them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    kept = {path.stem: path for path in folder.glob("*.json")}
-    courses = [Course(**json.loads(kept[one.key].read_text())) for one in asked if one.key in kept]
-    missing = [one for one in asked if one.key not in kept]
+    """The courses, from the folder where it has them of the same code."""
+    places = {one: folder / code_of(one.arm) / f"{one.key}.json" for one in asked}
+    missing = [one for one in asked if not places[one].is_file()]
     with Progress(transient=True) as progress, ProcessPoolExecutor(jobs) as pool:
-        task = progress.add_task("searches", total=len(asked), completed=len(courses))
-        waiting = {pool.submit(search, one): one for one in missing}
-        for done in as_completed(waiting):
-            course = done.result()
-            partial = folder / f".{waiting[done].key}"
-            partial.write_text(json.dumps(asdict(course)))
-            partial.rename(folder / f"{waiting[done].key}.json")
-            courses.append(course)
-            progress.advance(task)
-    return courses
+        task = progress.add_task("searches", total=len(asked), completed=len(asked) - len(missing))
+        waiting = [pool.submit(_kept, one, places[one]) for one in missing]
+        try:
+            for done in as_completed(waiting):
+                done.result()
+                progress.advance(task)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return [Course(**json.loads(place.read_text())) for place in places.values()]
+
+
+def _kept(asked: Asked, place: Path) -> None:
+    """Search and keep the course: a search is lost with nobody but itself."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    course = search(asked)
+    partial = place.with_suffix(f".partial-{os.getpid()}")
+    partial.write_text(json.dumps(asdict(course)))
+    partial.rename(place)
+
+
+@functools.cache
+def code_of(arm: str) -> str:
+    """What an arm's courses follow from: a hash of the code that searches and of the worlds."""
+    root = Path(__file__).parents[1]
+    paths = [root / "benchmarks" / f"{name}.py" for name in ("courses", "worlds", "rivals")]
+    paths += [root / "agents" / "knob_moves.py"]
+    if arm == ENGINE:
+        folders = ("agents", "evolution", "population")
+        paths += [path for folder in folders for path in sorted((root / folder).rglob("*.py"))]
+        paths += [root / "benchmarks" / "world_search.py"]
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def gains(courses: Iterable[Course], trainings: float) -> list[float]:
@@ -124,18 +158,23 @@ def catching_up(
     Returns:
         The ratio and the ends of its bootstrap interval; ``patience`` where they never have it.
     """
-    grid = np.geomspace(1 / 50, patience, 400)
+    grid = np.linspace(0.0, patience, 100 * patience + 1)
     target = np.array(gains(ours, trainings))
     curves = np.array([gains(theirs, float(share) * trainings) for share in grid])
     rng = np.random.default_rng(0)
     picks = rng.integers(len(target), size=(SAMPLES, len(target)))
 
     def ratio(chosen: np.ndarray) -> float:
-        reached = curves[:, chosen].mean(axis=1) >= target[chosen].mean()
-        return float(grid[int(np.argmax(reached))]) if reached.any() else float(patience)
+        mean, wanted = curves[:, chosen].mean(axis=1), target[chosen].mean()
+        place = int(np.argmax(mean >= wanted))
+        if mean[place] < wanted:
+            return float(patience)
+        if place == 0:
+            return 0.0
+        rise = mean[place] - mean[place - 1]
+        return float(grid[place] - (grid[1] - grid[0]) * (mean[place] - wanted) / rise)
 
-    samples = [ratio(chosen) for chosen in picks]
-    low, high = np.quantile(samples, [0.025, 0.975])
+    low, high = np.quantile([ratio(chosen) for chosen in picks], [0.025, 0.975])
     return ratio(np.arange(len(target))), float(low), float(high)
 
 
@@ -159,9 +198,9 @@ def report(courses: Sequence[Course], options: argparse.Namespace) -> Table:
                 times = ""
                 if arm == REFERENCE and ours:
                     patience = options.patience
-                    ratio, low, high = catching_up(ours, of_arm, options.trainings, patience)
-                    more = "≥ " if ratio >= patience else ""
-                    times = f"{more}{ratio:.2f} ({low:.2f} to {high:.2f})"
+                    found = catching_up(ours, of_arm, options.trainings, patience)
+                    words = [f"{'≥ ' if one >= patience else ''}{one:.2f}" for one in found]
+                    times = f"{words[0]} ({words[1]} to {words[2]})"
                 table.add_row(world, str(workers), arm, *cells, times)
     return table
 

@@ -1,6 +1,8 @@
 """The engine on a world: the run's own code, folder, git and database, with virtual trainings."""
 
+import functools
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from benchmarks.worlds import (
     SNAPSHOT,
     Landscape,
 )
-from evolution.config import EvolutionConfig
+from evolution.config import EvolutionConfig, OperatorSettings
 from evolution.engine import Engine
 from evolution.executors import Job, Performance, ScriptedExecutor
 from evolution.workspace import create_run, open_run
@@ -78,8 +80,12 @@ def played(landscape: Landscape, job: Job) -> Performance:
 
 
 def settings_of(seed: int, changes: Mapping[str, Any]) -> EvolutionConfig:
-    """The shipped settings, for a script that reports bits per byte; dotted keys change them."""
-    task = {
+    """The shipped settings, for a script that reports bits per byte; dotted keys change them.
+
+    Its operators are those of the built-in task: a script of one's own has others.
+    """
+    task: dict[str, Any] = {
+        **{f"operators.{name}": weight for name, weight in OperatorSettings()},
         "task.files": ["train.py"],
         "task.metric": "val_bpb",
         "task.unit": "bpb",
@@ -99,7 +105,10 @@ def evolved(
     settings: Mapping[str, Any] | None = None,
     tick: Callable[[float], None] = lambda _: None,
 ) -> Course:
-    """One search of the engine with its shipped settings.
+    """One search of the engine with its shipped settings, before any verdict.
+
+    What it would hand over is the variant of the best posterior mean: what `evolve status` calls
+    the champion.
 
     Args:
         landscape: Searched.
@@ -112,11 +121,15 @@ def evolved(
     course = Course("evoresearch", landscape.world.name, landscape.number, seed, workers)
     executor = ScriptedExecutor(lambda job: played(landscape, job), slot_count=workers)
 
+    @functools.cache
+    def truth(champion: str) -> float | None:
+        return landscape.truth(workspace.branches.genome(champion).main)
+
     def watch(_: Mapping[int, float]) -> None:
         spent = executor.now * workers
         champion = workspace.store.champion()
         if champion is not None:
-            course.add(spent, landscape.truth(workspace.branches.genome(champion).main))
+            course.add(spent, truth(champion))
         tick(spent)
         if spent >= device_seconds:
             engine.request_stop()
@@ -140,4 +153,5 @@ def evolved(
             )
             engine.run()
             course.trials = len(workspace.store.trials())
+            course.operators = dict(Counter(v.operator for v in workspace.store.variants()))
     return course

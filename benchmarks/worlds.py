@@ -116,10 +116,6 @@ class Measured:
     seconds: float
 
 
-#: Of a training that is stopped at its snapshot.
-STOPPED_SECONDS = SETUP_SECONDS + SNAPSHOT * FULL_SECONDS
-
-
 class Landscape:
     """One instance of a world: what is true in it.
 

@@ -4,53 +4,68 @@ The one place that says which trials count for selection: every finished run tha
 run, and the snapshots of those. Verdict runs stay out, so that a verdict is fresh evidence.
 """
 
+import dataclasses
 import itertools
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from evolution.noise import Posterior, Reading, Scales, VariantNode, fit
-from population import Purpose, Store, Trial
+from population import Json, Purpose, Store, Trial
 
 #: Seed noise that is expected of bits per byte; of another metric nothing is.
 BPB_SIGMA = 0.003
+#: Fact of the store: the scales that were fitted last, and to how many trials or a few more.
+SCALES = "scales"
 
 
 class Believer:
     """Believes of a run's variants what its trials say, again and again as they end.
 
-    The scales are fitted when an eighth more trials have ended than at the fit before, to those
-    that had ended by then: what is believed follows from the store alone, whenever it is asked.
+    The scales are fitted when an eighth more trials have ended than at the fit before. They are
+    kept in the store: what is believed follows from it alone, in a resumed run and for readers.
 
     Args:
         store: Of the run.
         stop_fraction: Share of the budget at which snapshots are read for early stopping.
+        keeps: True to keep fitted scales: the engine's business.
     """
 
-    def __init__(self, store: Store, *, stop_fraction: float) -> None:
-        self._store, self._fraction = store, stop_fraction
-        self._fitted: tuple[int, Scales] | None = None
+    def __init__(self, store: Store, *, stop_fraction: float, keeps: bool = False) -> None:
+        self._store, self._fraction, self._keeps = store, stop_fraction, keeps
 
     def believe(self) -> Posterior:
         """What the trials say now."""
-        read = {
-            trial.id: readings_of(trial, self._fraction)
-            for trial in sorted(self._store.trials(), key=_end)
+        read = [
+            readings_of(trial, self._fraction)
+            for trial in self._store.trials()
             if trial.purpose is not Purpose.VERDICT
-        }
-        ended = [readings for readings in read.values() if readings]
-        variants = self._store.variants()
-        nodes = [VariantNode(v.sha, v.parents, v.operator) for v in variants]
-        wanted = refit_at(len(ended))
-        if self._fitted is None or self._fitted[0] != wanted:
-            first = list(itertools.chain.from_iterable(ended[:wanted]))
-            self._fitted = wanted, self._fit(_of(first, nodes), first, None).scales
-        return self._fit(nodes, list(itertools.chain.from_iterable(ended)), self._fitted[1])
+        ]
+        wanted = refit_at(sum(map(bool, read)))
+        readings = list(itertools.chain.from_iterable(read))
+        scales = self._kept(wanted)
+        if scales is None:
+            scales = self._fit(readings, None).scales
+            if self._keeps:
+                fitted: dict[str, Json] = dataclasses.asdict(scales)
+                self._store.set_fact(SCALES, {"trials": wanted, "scales": fitted})
+        return self._fit(readings, scales)
 
-    def _fit(
-        self, nodes: Sequence[VariantNode], readings: Sequence[Reading], scales: Scales | None
-    ) -> Posterior:
-        prior_sigma = BPB_SIGMA if self._store.metric().unit == "bpb" else None
-        return fit(nodes, readings, fraction=self._fraction, prior_sigma=prior_sigma, scales=scales)
+    def _kept(self, wanted: int) -> Scales | None:
+        """The scales in the store, if they were fitted to so many trials."""
+        fact = self._store.fact(SCALES)
+        if not isinstance(fact, Mapping) or fact["trials"] != wanted:
+            return None
+        sizes = fact["scales"]
+        assert isinstance(sizes, Mapping)
+        return Scales(**{name: float(str(size)) for name, size in sizes.items()})
+
+    def _fit(self, readings: Sequence[Reading], scales: Scales | None) -> Posterior:
+        return fit(
+            [VariantNode(v.sha, v.parents, v.operator) for v in self._store.variants()],
+            readings,
+            fraction=self._fraction,
+            prior_sigma=BPB_SIGMA if self._store.metric().unit == "bpb" else None,
+            scales=scales,
+        )
 
 
 def believe(store: Store, *, stop_fraction: float) -> Posterior:
@@ -59,28 +74,11 @@ def believe(store: Store, *, stop_fraction: float) -> Posterior:
 
 
 def refit_at(count: int) -> int:
-    """Of ``count`` trials, how many the scales are fitted to: all of 8, then an eighth more."""
+    """Of ``count`` trials, at how many the scales are fitted: each of 8, then an eighth more."""
     fitted = 0
     while (following := fitted + 1 + fitted // 8) <= count:
         fitted = following
     return fitted
-
-
-def _end(trial: Trial) -> tuple[float, int]:
-    return (math.inf if trial.finished_at is None else trial.finished_at, trial.id)
-
-
-def _of(readings: Sequence[Reading], nodes: Sequence[VariantNode]) -> list[VariantNode]:
-    """The variants that were read, and what they descend from."""
-    parents = {node.sha: node.parents for node in nodes}
-    wanted: set[str] = set()
-    waiting = [reading.variant for reading in readings]
-    while waiting:
-        sha = waiting.pop()
-        if sha not in wanted:
-            wanted.add(sha)
-            waiting += parents[sha]
-    return [node for node in nodes if node.sha in wanted]
 
 
 def readings_of(trial: Trial, stop_fraction: float) -> list[Reading]:

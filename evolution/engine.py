@@ -192,7 +192,7 @@ class Engine:
             self._story,
             clock=clock,
         )
-        self._believer = Believer(store, stop_fraction=config.stopping.fraction)
+        self._believer = Believer(store, stop_fraction=config.stopping.fraction, keeps=True)
         self._posterior: Posterior | None = None
         self._hall_of_fame = HallOfFame(1)
         self._barren_turns = 0

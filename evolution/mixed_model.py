@@ -30,7 +30,8 @@ CLASS_SD = 30.0  # offset of a device class
 MEAN_SD = 5.0  # mean effect of all edits
 OPERATOR_SD = 3.0  # an operator's own mean, around that
 MERGE_MEAN_SD = 1.0  # mean of what merged edits do only in company
-FACTOR_ROUNDS = 2  # of edit factors at scales that stay as they are
+FIRST_ROUNDS = 2  # of edit factors before the scales are fitted
+FACTOR_ROUNDS = 3  # of edit factors at scales that stay as they are
 STEPS = (0.6, 0.3)  # of the search for the logarithms of the scales, round by round
 
 
@@ -243,11 +244,11 @@ class MixedModel:
         return np.asarray((EFFECT_DF + seen) / (EFFECT_DF + total), dtype=np.float64)
 
 
-def fit_factors(model: MixedModel, scales: Scales) -> Vector:
+def fit_factors(model: MixedModel, scales: Scales, rounds: int = FACTOR_ROUNDS) -> Vector:
     """Each edit's precision factor at known scales; some rounds of `MixedModel.edit_factors`."""
     factors = np.ones(len(model.bred))
     if model.readings and model.bred:
-        for _ in range(FACTOR_ROUNDS):
+        for _ in range(rounds):
             factors = model.edit_factors(model.solve(scales, factors), scales)
     return factors
 
@@ -258,7 +259,7 @@ def fit_scales(model: MixedModel) -> tuple[Scales, Vector]:
     The factors come first, at the scales' starting values, so that a disaster is known for one
     before the scales are fitted.
     """
-    scales, factors = SCALE_START, fit_factors(model, SCALE_START)
+    scales, factors = SCALE_START, fit_factors(model, SCALE_START, FIRST_ROUNDS)
     if not model.readings or not model.bred:
         return scales, factors
     for step in STEPS:

@@ -3,6 +3,7 @@
 Knows schemas, locks and disks; nothing of trials or variants.
 """
 
+import contextlib
 import errno
 import json
 import os
@@ -109,6 +110,7 @@ class Database:
         self._moment = _Moment()
         self._watching: PoolProxiedConnection | None = None
         self._watch_turn = threading.Lock()
+        self._is_closed = False
         # Threads wait for each other here, in turn: SQLite lets waiting writers starve.
         self._turn = threading.RLock()
 
@@ -138,15 +140,14 @@ class Database:
         Tells in some microseconds that nothing has changed. A file of SQLite's counts what other
         connections write, so one is set apart that writes nothing.
         """
-        if sqlite_file(self._url) is None:
-            return None
         with self._watch_turn, self.explained():
+            if self._is_closed or sqlite_file(self._url) is None:
+                return None
             if self._watching is None:
                 self._watching = self._engine.raw_connection()
-            cursor = self._watching.cursor()
-            cursor.execute("PRAGMA data_version")
-            (found,) = cursor.fetchall()
-            cursor.close()
+            with contextlib.closing(self._watching.cursor()) as cursor:
+                cursor.execute("PRAGMA data_version")
+                (found,) = cursor.fetchall()
             return int(found[0])
 
     @contextmanager
@@ -216,6 +217,7 @@ class Database:
     def close(self) -> None:
         """Let go of every connection."""
         with self._watch_turn:
+            self._is_closed = True
             if self._watching is not None:
                 self._watching.close()
                 self._watching = None

@@ -30,6 +30,9 @@ class Remembered:
     def __init__(self, reading: Reading, version: Callable[[], int | None]) -> None:
         self._reading, self._version = reading, version
         self._turn = threading.Lock()
+        self._forget()
+
+    def _forget(self) -> None:
         self._seen: dict[str, int | None] = {}
         self._variants: list[Variant] = []
         self._last_serial = -1
@@ -57,6 +60,8 @@ class Remembered:
 
     def _keep(self, what: str, look: Callable[[Session], None]) -> None:
         version = self._version()  # before the look: what is written meanwhile is looked at again
+        if version is None:  # rows of a server need not come in the order of their numbers
+            self._forget()
         if version is None or version != self._seen.get(what):
             with self._reading() as session:
                 look(session)

@@ -369,18 +369,35 @@ class Store:
         with_curves: bool = False,
     ) -> list[Trial]:
         """Trials in the order they were queued; curves, which are long, only when asked for."""
+        if with_curves or self._database.is_at_one_moment:
+            return self._queried_trials(status, variant, purpose, with_curves)
         return [
             trial
-            for trial in (self._with_curves() if with_curves else self._kept().trials())
+            for trial in self._remembered.trials()
             if (status is None or trial.status is status)
             and (variant is None or trial.variant == variant)
             and (purpose is None or trial.purpose is purpose)
         ]
 
-    def _with_curves(self) -> list[Trial]:
-        query = select(TrialRow).order_by(TrialRow.id).options(undefer(TrialRow.curve))
+    def _queried_trials(
+        self,
+        status: TrialStatus | None,
+        variant: str | None,
+        purpose: Purpose | None,
+        with_curves: bool,
+    ) -> list[Trial]:
+        wanted: list[ColumnElement[bool]] = []
+        if status is not None:
+            wanted.append(TrialRow.status == status.value)
+        if variant is not None:
+            wanted.append(TrialRow.variant == variant)
+        if purpose is not None:
+            wanted.append(TrialRow.purpose == purpose.value)
+        query = select(TrialRow).where(*wanted).order_by(TrialRow.id)
+        if with_curves:
+            query = query.options(undefer(TrialRow.curve))
         with self._database.reading() as session:
-            return [row.value(with_curve=True) for row in session.scalars(query)]
+            return [row.value(with_curve=with_curves) for row in session.scalars(query)]
 
     def failed_variants(self) -> frozenset[str]:
         """Commits of variants of which a trial ended without a score, by their own fault.

@@ -50,7 +50,9 @@ class _Run:
     def share(self, now: float) -> float:
         """Of its duration, how much is over."""
         duration = self.performance.duration_seconds
-        trained = max(0.0, now - self.started_at - self.performance.setup_seconds)
+        trained = now - self.started_at - self.performance.setup_seconds
+        if trained < 0.0:
+            return 0.0
         return min(1.0, trained / duration) if duration > 0 else 1.0
 
 
@@ -177,6 +179,7 @@ class ScriptedExecutor:
 def _cut_short(run: _Run, now: float) -> Outcome:
     """What is left of an outcome when the job is stopped now."""
     share, planned = run.share(now), run.performance.outcome
+    setup = min(run.performance.setup_seconds, now - run.started_at)
     return replace(
         planned,
         status=TrialStatus.STOPPED_EARLY,
@@ -184,7 +187,7 @@ def _cut_short(run: _Run, now: float) -> Outcome:
         summary={},
         failure=None,
         train_seconds=planned.train_seconds * share,
-        total_seconds=planned.total_seconds * share,
+        total_seconds=setup + (planned.total_seconds - run.performance.setup_seconds) * share,
         cpu_seconds=planned.cpu_seconds * share,
         train_tokens=round(planned.train_tokens * share),
         step_count=round(planned.step_count * share),

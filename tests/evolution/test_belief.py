@@ -1,8 +1,10 @@
+import dataclasses
 from itertools import pairwise
 
 import pytest
 
-from evolution.belief import Believer, believe, refit_at
+from evolution.belief import SCALES, Believer, believe, refit_at
+from evolution.noise import Posterior
 from tests.evolution.runs import a_run, an_engine
 
 
@@ -13,24 +15,48 @@ def test_scales_are_fitted_at_every_trial_first_and_then_after_an_eighth_more():
     assert all(later <= earlier * 9 / 8 + 1 for earlier, later in pairwise(fitted))
 
 
+def told(posterior: Posterior, store) -> dict[str, tuple]:
+    """All of every fitness: two with one mean are equal already."""
+    return {v.sha: dataclasses.astuple(posterior.fitness(v.sha)) for v in store.variants()}
+
+
 @pytest.fixture(scope="module")
-def a_searched_run(tmp_path_factory):
-    paths = a_run(tmp_path_factory.mktemp("belief"), limits__trials=24)
-    with an_engine(paths) as (engine, workspace, _):
-        fraction = workspace.config.stopping.fraction
-        believer = Believer(workspace.store, stop_fraction=fraction)
+def searched(tmp_path_factory):
+    """A run that ended, and the scales that were in force after each of its turns."""
+    paths, scales = a_run(tmp_path_factory.mktemp("belief"), limits__trials=24), []
+
+    def note(engine, _turn):
+        kept = engine._store.fact(SCALES)
+        if kept is not None:
+            scales.append((kept["trials"], kept["scales"]["effect"]))
+
+    with an_engine(paths, after_turn=note) as (engine, workspace, _):
         engine.run()
-        believer.believe()
-        yield workspace.store, fraction, believer
+        yield workspace.store, workspace.config.stopping.fraction, scales
 
 
-def test_a_run_that_is_resumed_believes_what_the_engine_believed(a_searched_run):
-    store, fraction, _ = a_searched_run
-    posterior = believe(store, stop_fraction=fraction)
-    for sha, fitness in store.fitnesses().items():
-        assert posterior.fitness(sha) == fitness
+def test_whoever_reads_a_run_believes_what_its_engine_believes(searched):
+    store, fraction, _ = searched
+    stored = {sha: dataclasses.astuple(f) for sha, f in store.fitnesses().items()}
+    assert stored == told(believe(store, stop_fraction=fraction), store)
 
 
-def test_scales_that_few_trials_told_are_used_on_more(a_searched_run):
-    store, fraction, believer = a_searched_run
-    assert believer.believe().scales == believe(store, stop_fraction=fraction).scales
+def test_the_engine_keeps_its_scales_until_enough_is_new(searched):
+    store, _, scales = searched
+    by_count = dict(scales)
+    assert sorted(by_count) == sorted({refit_at(count) for count in by_count})
+    assert len(set(scales)) == len(by_count)  # one value each, for as long as it is in force
+    ended = sum(t.outcome is not None for t in store.trials() if t.purpose != "verdict")
+    assert max(by_count) == refit_at(ended) < ended
+
+
+def test_a_reader_keeps_nothing_and_a_run_without_scales_can_be_read(searched):
+    store, fraction, _ = searched
+    kept = store.fact(SCALES)
+    store.forget_fact(SCALES)
+    try:
+        posterior = Believer(store, stop_fraction=fraction).believe()
+        assert store.fact(SCALES) is None
+        assert posterior.scales.effect > 0
+    finally:
+        store.set_fact(SCALES, kept)

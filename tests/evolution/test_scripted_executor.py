@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from evolution.executors import Finished, Job, Performance, Reported, ScriptedExecutor, Started
@@ -69,6 +71,23 @@ def test_a_shorter_job_ends_first():
     executor.submit(a_job(BAD, 2))
     ends = [event.trial_id for _, event in drain(executor) if isinstance(event, Finished)]
     assert ends == [2, 1]
+
+
+def test_set_up_comes_before_the_budget_and_is_paid_whole():
+    whole = replace(COMPLETE, total_seconds=14.0)
+    executor = ScriptedExecutor(lambda _: Performance(whole, 10.0, setup_seconds=4.0), 1)
+    executor.submit(a_job(GOOD, 1))
+    assert [executor.now for _ in range(2) if executor.poll(1.0)] == [0.0, 6.5]
+    executor.stop(1, "hopeless")
+    (end,) = [event for event in executor.poll(1.0) if isinstance(event, Finished)]
+    assert end.outcome.total_seconds == 4.0 + 0.25 * 10.0
+    executor.submit(a_job(GOOD, 2))
+    executor.stop(2, "before it began")
+    ends = [event for _, event in drain(executor) if isinstance(event, Finished)]
+    assert ends[0].outcome.total_seconds == 0.0
+    executor.submit(a_job(GOOD, 3))
+    drain(executor)
+    assert executor.now == 6.5 + 14.0
 
 
 def test_a_job_stopped_half_way_has_spent_half():
