@@ -40,10 +40,10 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress
-from scipy.stats import t as student
 from scipy.stats import ttest_ind
 
 from benchmarks.discoveries import DISCOVERIES, stripped_genome
+from benchmarks.effects import Interval
 from benchmarks.trainings import Order, prepared, train_all
 from evolution.breeding import Breeder, Knowledge, Offspring
 from evolution.config import EvolutionConfig
@@ -275,8 +275,8 @@ def effects(archive: Archive, profile: str, count: int, tick: Callable[[], None]
         gains = [g for g in archive.gains(changed, start, seeds) if math.isfinite(g)]
         tick()
         if len(gains) == count:
-            reach = float(student.ppf(0.975, count - 1)) * statistics.stdev(gains) / count**0.5
-            found.append(Effect(discovery.name, discovery.kind, statistics.fmean(gains), reach))
+            worth = Interval.of(gains)
+            found.append(Effect(discovery.name, discovery.kind, worth.mean, worth.half_width))
     return found
 
 

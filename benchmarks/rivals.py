@@ -100,7 +100,7 @@ class Proposer:
             return self.landscape.edited(parent, self.rng) or parent
         values = values_of(parent)
         moves = drawn_moves(Surroundings(values, {}), list(values), self.rng)
-        numbers = {name: float(value) for name, value in moves.items() if isinstance(value, float)}
+        numbers = {name: value for name, value in moves.items() if isinstance(value, float)}
         return self.landscape.text(self.landscape.options(parent), {**values, **numbers})
 
 

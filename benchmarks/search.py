@@ -34,9 +34,9 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
-from scipy.stats import t as student
 
 from benchmarks.courses import Course
+from benchmarks.effects import Interval
 from benchmarks.rivals import RIVALS, played_out
 from benchmarks.world_search import evolved
 from benchmarks.worlds import FULL_SECONDS, KEPT_WORLDS, SETUP_SECONDS, WORLDS, Landscape
@@ -144,10 +144,7 @@ def gains(courses: Iterable[Course], trainings: float) -> list[float]:
 
 def interval(values: Sequence[float]) -> float:
     """Half of the 95 % t-interval of a mean."""
-    if len(values) < 2:
-        return math.inf
-    error = statistics.stdev(values) / math.sqrt(len(values))
-    return float(student.isf(0.025, len(values) - 1)) * error
+    return Interval.of(values).half_width if len(values) > 1 else math.inf
 
 
 def catching_up(

@@ -3,7 +3,7 @@
 import functools
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,6 @@ def evolved(
     workers: int,
     device_seconds: float,
     settings: Mapping[str, Any] | None = None,
-    tick: Callable[[float], None] = lambda _: None,
 ) -> Course:
     """One search of the engine with its shipped settings, before any verdict.
 
@@ -116,7 +115,6 @@ def evolved(
         workers: Trainings at once.
         device_seconds: To spend, of all workers together; the baseline's repeats count.
         settings: Changes to the shipped ones, by dotted key.
-        tick: Told what is spent so far.
     """
     course = Course("evoresearch", landscape.world.name, landscape.number, seed, workers)
     executor = ScriptedExecutor(lambda job: played(landscape, job), slot_count=workers)
@@ -130,7 +128,6 @@ def evolved(
         champion = workspace.store.champion()
         if champion is not None:
             course.add(spent, truth(champion))
-        tick(spent)
         if spent >= device_seconds:
             engine.request_stop()
 

@@ -74,7 +74,7 @@ class Remembered:
             self._last_serial = row.serial
 
     def _look_for_trials(self, session: Session) -> None:
-        last = max(self._trials, default=0)
+        last = next(reversed(self._trials), 0)
         changed = or_(TrialRow.id > last, TrialRow.id.in_(sorted(self._open)))
         for row in session.scalars(select(TrialRow).where(changed).order_by(TrialRow.id)):
             trial = row.value()
