@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from agents.claude import Claude, ClaudeError
     from agents.critic import Critic, Explanation, Review
     from agents.crossover import Crossover
+    from agents.guided import GuidedCrossover
     from agents.intents import Intent
     from agents.knob_scales import KnobTrial
     from agents.librarian import Distillation, Librarian, TrialNote
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     )
     from agents.mutator import Mutator
     from agents.openai import OpenAI, OpenAIModelError
-    from agents.operator import Context, Operator, Parent, Proposal, Refusal
+    from agents.operator import ArchivedEdit, Context, Operator, Parent, Proposal, Refusal
     from agents.prices import Price, PriceError, Prices
     from agents.repairer import Repairer
     from agents.scripted import ScriptedModel
@@ -58,7 +59,8 @@ _HOMES = {
     "minimizer": "Minimizer",
     "mutator": "Mutator",
     "openai": "OpenAI OpenAIModelError",
-    "operator": "Context Operator Parent Proposal Refusal",
+    "guided": "GuidedCrossover",
+    "operator": "ArchivedEdit Context Operator Parent Proposal Refusal",
     "prices": "Price PriceError Prices",
     "repairer": "Repairer",
     "scripted": "ScriptedModel",
@@ -69,6 +71,7 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
+    "ArchivedEdit",
     "Asking",
     "CallFailure",
     "Claude",
@@ -81,6 +84,7 @@ __all__ = [
     "Distillation",
     "Explanation",
     "Forecast",
+    "GuidedCrossover",
     "Intent",
     "KnobEdit",
     "KnobTrial",

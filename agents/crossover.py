@@ -9,6 +9,7 @@ from agents.literals import literal_values, set_literals
 from agents.offspring import offspring_problem
 from agents.operator import Context, Proposal, Refusal
 from population import (
+    Contract,
     Genome,
     KnobValue,
     Merged,
@@ -54,27 +55,20 @@ class Crossover:
 
     def _united(self, context: Context, base: Genome, is_mixing: bool) -> Proposal | Refusal:
         first, second = context.parents
-        genomes = [base, first.genome, second.genome]
-        both_changed: list[str] = []
-        for path in _shared_sources(genomes):
-            base_values, one, other = (_settings(g.files[path], context) for g in genomes)
-            values = _merged_values(base_values, one, other, is_mixing=is_mixing)
-            both_changed += values.both_changed
-            for before in (one, other):
-                broken = divisibility_breaks(before, {**before, **values.values})
-                if broken:
-                    return Refusal(self.name, f"the parents' knobs do not go together: {broken}")
-            genomes = [
-                g.with_file(path, _with_settings(g.files[path], values.values)) for g in genomes
-            ]
-        # With the same settings everywhere, only the rest of the texts can be in conflict.
-        merged = self._merge(*genomes)
+        merged = united(
+            base,
+            first.genome,
+            second.genome,
+            self._merge,
+            context.contract,
+            is_mixing=is_mixing,
+        )
         if merged.genome is None:
-            return Refusal(self.name, f"{merged.conflicts} conflicts between the parents' texts")
+            return Refusal(self.name, merged.problem)
         problem = offspring_problem(merged.genome, context)
         if problem is not None:
             return Refusal(self.name, f"the merge {problem}")
-        clash = ", ".join(both_changed)
+        clash = ", ".join(merged.both_changed)
         return Proposal(
             genome=merged.genome,
             parents=(first.variant.sha, second.variant.sha),
@@ -83,6 +77,52 @@ class Crossover:
             hypothesis=f"what {first.variant.name} and {second.variant.name} found, together",
             trailers={"Knob": clash} if clash else {},
         )
+
+
+@dataclass(frozen=True, slots=True)
+class United:
+    """Two changes of one genome, together.
+
+    Attributes:
+        genome: With both; None if they do not go together.
+        problem: Why not.
+        both_changed: Knobs that both set, each to a value of its own.
+    """
+
+    genome: Genome | None
+    problem: str = ""
+    both_changed: tuple[str, ...] = ()
+
+
+def united(
+    base: Genome,
+    ours: Genome,
+    theirs: Genome,
+    merge: Merge,
+    contract: Contract,
+    *,
+    is_mixing: bool = False,
+) -> United:
+    """Three-way merge of knobs by name and of the rest by text.
+
+    A knob that both changed takes ``ours`` or, when mixing, what `merged_knobs` says.
+    """
+    genomes = [base, ours, theirs]
+    both_changed: list[str] = []
+    for path in _shared_sources(genomes):
+        before, one, other = (_settings(g.files[path], contract) for g in genomes)
+        values = _merged_values(before, one, other, is_mixing=is_mixing)
+        both_changed += values.both_changed
+        for side in (one, other):
+            broken = divisibility_breaks(side, {**side, **values.values})
+            if broken:
+                return United(None, f"the parents' knobs do not go together: {broken}")
+        genomes = [g.with_file(path, _with_settings(g.files[path], values.values)) for g in genomes]
+    # With the same settings everywhere, only the rest of the texts can be in conflict.
+    merged = merge(*genomes)
+    if merged.genome is None:
+        return United(None, f"{merged.conflicts} conflicts between the parents' texts")
+    return United(merged.genome, both_changed=tuple(both_changed))
 
 
 def merged_knobs(base: Genome, ours: Genome, theirs: Genome, *, is_mixing: bool) -> MergedKnobs:
@@ -121,10 +161,10 @@ def _shared_sources(genomes: Sequence[Genome]) -> list[str]:
     return [path for path in genomes[0].sources if all(path in g.files for g in genomes)]
 
 
-def _settings(text: str, context: Context) -> dict[str, KnobValue]:
+def _settings(text: str, contract: Contract) -> dict[str, KnobValue]:
     """Knobs by name; of a script the other numbers, too, by their place, which has a colon."""
     found = knobs(text)
-    return {**found, **literal_values(text)} if context.contract.is_script else found
+    return {**found, **literal_values(text)} if contract.is_script else found
 
 
 def _with_settings(text: str, values: Mapping[str, KnobValue]) -> str:

@@ -1,6 +1,6 @@
 """Operators: parents in, proposal out. What each one knows is handed to it, and no more."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,6 +18,24 @@ class Parent:
     variant: Variant
     genome: Genome
     fitness: Fitness | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedEdit:
+    """What one variant of the run changed in its parent, and what that would bring elsewhere.
+
+    Attributes:
+        variant: Whose edit it is.
+        gain: That is believed of it on the parent at hand, in the metric's unit: of having it, or
+            of a carried one, of being without it.
+        is_carried: True if the parent at hand has it.
+        genomes: The files before and after the edit.
+    """
+
+    variant: Variant
+    gain: float
+    is_carried: bool
+    genomes: Callable[[], tuple[Genome, Genome]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +60,7 @@ class Context:
         known: Ideas that count as known to whoever has ideas first; None for what history and
             briefing say now.
         knob_trials: What the run's turns of knobs brought, oldest first.
+        archive: Single edits of the whole run that were measured.
     """
 
     parents: Sequence[Parent]
@@ -58,6 +77,7 @@ class Context:
     metric: Metric = field(default_factory=Metric)
     known: Sequence[str] | None = None
     knob_trials: Sequence[KnobTrial] = ()
+    archive: Callable[[], Sequence[ArchivedEdit]] = tuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +95,8 @@ class Proposal:
         cost_usd: Dollars the proposal cost.
         calls: Rows of the calls it came from.
         suggestion: The person's idea it took up (``Suggestion.id``); None if none.
+        adds: Commits of variants whose own edits it has beside those of its parents.
+        drops: Commits of variants whose own edits its parents have and it has not.
     """
 
     genome: Genome
@@ -87,6 +109,8 @@ class Proposal:
     cost_usd: float = 0.0
     calls: tuple[int, ...] = ()
     suggestion: str | None = None
+    adds: tuple[str, ...] = ()
+    drops: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

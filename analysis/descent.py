@@ -1,8 +1,9 @@
 """Descent: what each edit on a variant's line of descent brought. Store -> frame.
 
 Every variant but the baseline is one edit, which its descendants carry; a merge carries the edits
-of both parents, and its own is what they do only together. So the fitness of a variant is the
-baseline's and the effects of all edits it carries, and the effects add up to its gain exactly.
+of both parents, a stack of single edits those of its parent and each that it took in. The own edit
+of either is what they do only together. So the fitness of a variant is the baseline's and the
+effects of all edits it carries, and the effects add up to its gain exactly.
 """
 
 import math
@@ -37,10 +38,10 @@ Form = Mapping[str, int]  # Σ coefficient · fitness of that variant
 def descent_frame(store: Store, variant: str | None = None) -> pd.DataFrame:
     """One row an edit that a variant carries, oldest first; columns: ``DESCENT_COLUMNS``.
 
-    A mutation's effect is the posterior mean of its parent − its own. A merge's is what is left
-    when the effects of all edits it carries are taken off its gain. The rows are in the order in
-    which the edits were made, those of both sides of a merge among each other: ``after`` is the
-    gain of a stack of edits, and the gain of one variant only in the last row.
+    A mutation's effect is the posterior mean of its parent − its own. That of a merge or a stack
+    is what is left when the effects of all edits it carries are taken off its gain. The rows are
+    in the order in which the edits were made, those of several lines among each other: ``after``
+    is the gain of a stack of edits, and the gain of one variant only in the last row.
 
     The errors are those of the stored posteriors, taken as independent. Relatives share
     readings, so that their true covariance is positive and the real intervals are narrower.
@@ -54,12 +55,13 @@ def descent_frame(store: Store, variant: str | None = None) -> pd.DataFrame:
     root = fitnesses.get(store.run().baseline or "")
     if chosen is None or root is None or root.mean is None:
         return tidy([], DESCENT_COLUMNS)
-    family = Lineage(variants).ancestors(chosen) | {chosen}
+    lineage = Lineage(variants)
+    family, carried = lineage.family(chosen), lineage.edits(chosen)
     members = [v for v in variants if v.sha in family]
     forms = edit_forms(members, store.run().baseline or "", fitnesses)
     rows, gain, how = [], 0.0, by_variant(store.trials())
     for member in members:
-        if member.sha not in forms:
+        if member.sha not in carried:
             continue
         effect, sd = _effect(forms[member.sha], fitnesses)
         rows.append(
@@ -88,18 +90,16 @@ def edit_forms(
     """Each member's own edit as a sum of fitnesses, negative for what is taken off.
 
     Args:
-        members: A variant and all its ancestors, parents before their children.
+        members: A variant and its family (`Lineage.family`), parents before their children.
         root: Commit of the baseline, whose fitness every edit is measured from.
         fitnesses: A member without a score has an empty form: its edit goes to its children.
     """
-    carried: dict[str, frozenset[str]] = {}
+    lineage = Lineage(members)
     forms: dict[str, Form] = {}
     for member in members:
-        inherited = frozenset[str]().union(*(carried[p] for p in member.parents if p in carried))
         if not member.parents:
-            carried[member.sha] = inherited
             continue
-        carried[member.sha] = inherited | {member.sha}
+        inherited = lineage.edits(member.sha) - {member.sha}
         fitness = fitnesses.get(member.sha)
         form: Counter[str] = Counter()
         if fitness is not None and fitness.is_scored:

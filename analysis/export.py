@@ -203,7 +203,7 @@ def columns_page(columns: Mapping[str, Mapping[str, Mapping[str, str]]], metric:
         "genome's own process did. `containment` says what held that process: `namespace` and "
         "`landlock` are boxes, `basic` is none. Where several scores stand behind a row, the "
         "weakest counts. In CSV, missing values are empty, times are ISO 8601 in "
-        "UTC, and several parents are separated by a space.\n"
+        "UTC, and several commits are separated by a space.\n"
     ]
     for table, rows in columns.items():
         parts.append(

@@ -103,7 +103,10 @@ def _draw_edges(
     hangs_on = tree_parents(variants)
     first = [(p, v.sha) for v in variants if (p := hangs_on[v.sha])]
     second = [
-        (p, v.sha) for v in variants for p in v.parents if p in places and p != hangs_on[v.sha]
+        (p, v.sha)
+        for v in variants
+        for p in (*v.parents, *v.adds)
+        if p in places and p != hangs_on[v.sha]
     ]
     bold = [(p, sha) for p, sha in first if sha in line]
     crowd = min(1.0, 60 / max(len(variants), 1))
@@ -199,8 +202,11 @@ def _draw_legend(ax: "Axes", variants: Sequence[Variant], gains: Mapping[str, fl
     if any(not _is_scored(variant.sha, gains) for variant in variants):
         blank = ink | {"color": "white", "markeredgecolor": _BLANK_COLOUR}
         marks.append(Line2D([], [], marker="o", markersize=4, label="no score", **blank))  # type: ignore[arg-type]
-    if any(len(variant.parents) > 1 for variant in variants):
-        style = {"color": _MERGE_COLOUR, "linestyle": (0, (3, 2)), "label": "other parent"}
+    if any(len(variant.parents) > 1 or variant.adds for variant in variants):
+        label = "other parent"
+        if any(variant.adds for variant in variants):
+            label += ", or edit taken in"
+        style = {"color": _MERGE_COLOUR, "linestyle": (0, (3, 2)), "label": label}
         marks.append(Line2D([], [], **style))  # type: ignore[arg-type]
     ax.legend(
         handles=marks,

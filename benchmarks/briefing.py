@@ -104,7 +104,7 @@ def measure(
     genome = Genome.single(template_path("train.py").read_text(encoding="utf-8"))
     breeder = cast("Breeder", SimpleNamespace(genome=lambda _: genome, diff=lambda _: "-a\n+b\n"))
     known = variants[: asked.fitted]
-    nodes = [VariantNode(v.sha, v.parents, v.operator) for v in known]
+    nodes = [VariantNode.of(v) for v in known]
     readings = [Reading(v.sha, scores[v.sha], n) for n, v in enumerate(known) if v.sha in scores]
     belief = fit(nodes, readings) if known else None
     best = sorted(scores, key=lambda sha: scores[sha])

@@ -8,6 +8,7 @@ import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 
+from evolution.config import StoppingSettings
 from evolution.noise import Posterior, Reading, Scales, VariantNode, fit
 from population import Json, Purpose, Store, Trial
 
@@ -60,7 +61,7 @@ class Believer:
 
     def _fit(self, readings: Sequence[Reading], scales: Scales | None) -> Posterior:
         return fit(
-            [VariantNode(v.sha, v.parents, v.operator) for v in self._store.variants()],
+            [VariantNode.of(variant) for variant in self._store.variants()],
             readings,
             fraction=self._fraction,
             prior_sigma=BPB_SIGMA if self._store.metric().unit == "bpb" else None,
@@ -68,9 +69,15 @@ class Believer:
         )
 
 
-def believe(store: Store, *, stop_fraction: float) -> Posterior:
-    """What the run's trials say of every variant, once."""
-    return Believer(store, stop_fraction=stop_fraction).believe()
+def believe(store: Store) -> Posterior:
+    """What a run's trials say of every variant, once, as its own settings have it."""
+    return Believer(store, stop_fraction=_stop_fraction(store.run().settings)).believe()
+
+
+def _stop_fraction(settings: Mapping[str, Json]) -> float:
+    stopping = settings.get("stopping")
+    fraction = stopping.get("fraction") if isinstance(stopping, Mapping) else None
+    return float(fraction) if isinstance(fraction, int | float) else StoppingSettings().fraction
 
 
 def refit_at(count: int) -> int:

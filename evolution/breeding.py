@@ -6,12 +6,14 @@ nothing of trials and budgets.
 
 import functools
 import itertools
+import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from numpy.random import Generator
 
-from agents import Context, KnobTrial, Operator, Parent, Proposal, Refusal
+from agents import ArchivedEdit, Context, KnobTrial, Operator, Parent, Proposal, Refusal
 from evolution.config import PopulationSettings
 from evolution.knob_trials import KnobRecord
 from evolution.manuals import HASH_DIGITS, TRAILER, operator_weights
@@ -27,7 +29,9 @@ from population import (
     Mark,
     Metric,
     Origin,
+    Purpose,
     Store,
+    TrialStatus,
     Variant,
     canonical_hash,
     code_size,
@@ -45,6 +49,10 @@ DRAWS = 12
 PINNED_DRAWS = 0.25
 #: Key of the trailer that names a person's suggestion in the message of a variant's commit.
 SUGGESTION = "Suggestion"
+#: Keys of the trailers that name the variants whose own edits were added or taken out.
+ADDS, DROPS = "Adds", "Drops"
+#: Offspring of one operator that may be under way at once; what it goes by is what they will tell.
+MOST_UNDER_WAY = {"guided": 2}
 #: Genomes kept in memory: tens of kilobytes each, and a run of days breeds many.
 KEPT_GENOMES = 512
 
@@ -192,6 +200,7 @@ class Breeder:
             contract=self.contract,
             metric=self._metric,
             knob_trials=self._knob_trials(field),
+            archive=functools.partial(self._archive, field, parents[0].sha),
         )
 
     def _knob_trials(self, field: Field) -> Sequence[KnobTrial]:
@@ -199,6 +208,34 @@ class Breeder:
             return ()
         variants = (v for sha, v in field.variants.items() if sha not in field.barred)
         return self._knob_record.trials(variants, self._store.failed_variants(), field.known.belief)
+
+    def _archive(self, field: Field, parent: str) -> Sequence[ArchivedEdit]:
+        """Single edits that were measured, with what each should bring on ``parent``."""
+        belief = field.known.belief
+        if belief is None or parent not in belief:
+            return ()
+        single = [
+            variant
+            for sha, variant in field.variants.items()
+            if len(variant.parents) == 1
+            and not (variant.adds or variant.drops or sha in field.barred)
+            and sha in belief
+            and belief.is_scored(sha)
+        ]
+        carried = belief.carries(parent)
+        effects = belief.edit_means([variant.sha for variant in single])
+        return [
+            ArchivedEdit(
+                variant,
+                effects[variant.sha] if variant.sha in carried else -effects[variant.sha],
+                variant.sha in carried,
+                functools.partial(self._before_and_after, variant),
+            )
+            for variant in single
+        ]
+
+    def _before_and_after(self, variant: Variant) -> tuple[Genome, Genome]:
+        return self.genome(variant.parents[0]), self.genome(variant.sha)
 
     def commit(self, proposal: Proposal, manual: Manual) -> Variant | Refusal:
         """Take in a proposal that was made a while ago, if it is still one."""
@@ -271,7 +308,21 @@ class Breeder:
     def _asked_of(self, manual: Manual) -> dict[str, float]:
         """The operators that may be asked, with their weights."""
         allowed = operator_weights(manual, self._weights)
-        return {name: weight for name, weight in allowed.items() if name in self._operators}
+        busy = self._under_way() if MOST_UNDER_WAY.keys() & allowed.keys() else Counter[str]()
+        return {
+            name: weight
+            for name, weight in allowed.items()
+            if name in self._operators and busy[name] < MOST_UNDER_WAY.get(name, math.inf)
+        }
+
+    def _under_way(self) -> Counter[str]:
+        """How many trials of each operator's offspring wait or run."""
+        return Counter(
+            self._store.variant(trial.variant).operator
+            for status in (TrialStatus.QUEUED, TrialStatus.RUNNING)
+            for trial in self._store.trials(status=status)
+            if trial.purpose is Purpose.SCREEN
+        )
 
     def _survivors(
         self,
@@ -295,18 +346,20 @@ class Breeder:
         if not scored:  # nothing is known yet: the baseline breeds
             first = next(v for v in variants.values() if v.origin is Origin.BASELINE)
             return [(first.sha, fitnesses.get(first.sha, Fitness(None, 0.0, 0)))]
-        sizes = {sha: code_size(self.genome(sha)) for sha in scored}
-        values = breeding_values(
-            scored,
-            sizes,
-            home_size=code_size(self.baseline),
-            worth=manual.simplicity_weight * (known.sigma or 0.0),
-        )
+        values, sizes = scored, None
+        if manual.simplicity_weight:
+            sizes = {sha: code_size(self.genome(sha)) for sha in scored}
+            values = breeding_values(
+                scored,
+                sizes,
+                home_size=code_size(self.baseline),
+                worth=manual.simplicity_weight * (known.sigma or 0.0),
+            )
         best = max(values, key=lambda sha: values[sha])
         return survivors(
             list(values.items()),
             self._settings.survivors,
-            leanness=sizes if manual.simplicity_weight else None,
+            leanness=sizes,
             distance={sha: _line_distance(self.genome(sha), self.genome(best)) for sha in scored},
             pinned=pinned,
         )
@@ -362,6 +415,8 @@ class Breeder:
             "Operator": proposal.operator,
             "Variant": name,
             **proposal.trailers,
+            ADDS: " ".join(proposal.adds),
+            DROPS: " ".join(proposal.drops),
             SUGGESTION: proposal.suggestion or "",
             TRAILER: manual.hash[:HASH_DIGITS],
         }
@@ -382,6 +437,8 @@ class Breeder:
             created_at=now,
             expected_gain=proposal.expected_gain,
             suggestion=suggestion_number(proposal.suggestion),
+            adds=proposal.adds,
+            drops=proposal.drops,
         )
         self._store.add_variant(variant)
         return variant

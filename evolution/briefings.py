@@ -142,8 +142,7 @@ class Briefings:
 
     def _carried(self, sha: str, field: Field) -> list[str]:
         """The edits of a variant and its ancestors, oldest first."""
-        carried = {sha, *field.lineage.ancestors(sha)}
-        made = [field.variants[one] for one in carried if field.variants[one].parents]
+        made = [field.variants[one] for one in field.lineage.edits(sha)]
         made.sort(key=lambda variant: (variant.generation, variant.created_at, variant.name))
         return [variant.sha for variant in made]
 

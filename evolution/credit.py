@@ -81,7 +81,7 @@ def source_credits(store: Store, champion: str | None) -> list[SourceCredit]:
     variants, fitnesses = store.variants(), store.fitnesses()
     line: Collection[str] = ()
     if champion is not None:
-        line = Lineage(variants).ancestors(champion) | {champion}
+        line = Lineage(variants).edits(champion)
     made: dict[Source, list[Variant]] = {source: [] for source in Source}
     for variant in variants:
         if variant.parents:

@@ -62,6 +62,8 @@ HARNESS_ATTEMPTS = 3
 FAULTS_IN_A_ROW = 4
 #: Turns of breeding in a row that made nothing, before the search gives up.
 BARREN_TURNS = 25
+#: A stored fitness is written anew once it is off by this share of its sd.
+STALE = 1e-3
 #: Longest wait for news from the workers, in seconds.
 POLL_SECONDS = 1.0
 
@@ -557,9 +559,7 @@ class Engine:
         posterior = self._belief()
         known = self._store.fitnesses()
         now = {v.sha: posterior.fitness(v.sha) for v in self._store.variants()}
-        moved = {
-            sha: fitness for sha, fitness in now.items() if repr(known.get(sha)) != repr(fitness)
-        }
+        moved = {sha: fitness for sha, fitness in now.items() if _moved(known.get(sha), fitness)}
         self._store.save_fitnesses(moved)
         self._store.set_fact("sigma", posterior.sigma)
         metric, how = self._workspace.task.metric, by_variant(self._store.trials())
@@ -668,3 +668,13 @@ class Engine:
         self._store.record_decision(
             kind, facts, rng_state=cast("Json", self._rng.bit_generator.state)
         )
+
+
+def _moved(before: Fitness | None, now: Fitness) -> bool:
+    """True if a fitness is worth writing anew: each trial moves that of every relative a little."""
+    if before is None or before.trial_count != now.trial_count:
+        return True
+    if before.mean is None or now.mean is None:
+        return before.mean is not now.mean
+    least = STALE * now.sd
+    return abs(before.mean - now.mean) > least or abs(before.sd - now.sd) > least

@@ -20,8 +20,8 @@ from scipy import sparse
 from scipy.optimize import minimize
 
 from evolution.least_squares import Rows, Solution, Vector, solve
-from evolution.pedigree import Form, Pedigree, VariantNode
 from evolution.readings import Reading
+from population.pedigree import Form, Pedigree, VariantNode
 
 SEED_SHARE = 0.5  # of a run's seed noise, this part shows at its snapshot already
 EFFECT_DF = 3.0  # of the Student prior of an edit's effect
@@ -77,7 +77,7 @@ class MixedModel:
         self._curve_rows: list[int] = []
         self._snapshot_rows: dict[int, float] = {}  # row -> variance beside the snapshot's own
         self.bred = [node for node in pedigree.order if node.parents]
-        self._is_merge = np.array([node.is_merge for node in self.bred], dtype=np.bool_)
+        self._unites = np.array([node.unites for node in self.bred], dtype=np.bool_)
         self._add_lineage()
         self._add_offsets(classes)
         self._add_readings()
@@ -94,8 +94,8 @@ class MixedModel:
 
     def _add_lineage(self) -> None:
         rows, fixed = self._rows, self._fixed
-        mutations = sorted({node.operator for node in self.bred if not node.is_merge})
-        merges = sorted({node.operator for node in self.bred if node.is_merge})
+        mutations = sorted({node.operator for node in self.bred if not node.unites})
+        merges = sorted({node.operator for node in self.bred if node.unites})
         if mutations:
             common = rows.column("mean")
             fixed[rows.add({common: 1.0})] = MEAN_SD
@@ -150,10 +150,10 @@ class MixedModel:
             self._rows.column("fitness", sha): float(coefficient)
             for sha, coefficient in self.pedigree.before(node).items()
         }
-        column = ("merge" if node.is_merge else "operator", node.operator)
+        column = ("merge" if node.unites else "operator", node.operator)
         if column in self._rows.columns:
             form[self._rows.columns[column]] = 1.0
-        elif not node.is_merge and ("mean", "") in self._rows.columns:
+        elif not node.unites and ("mean", "") in self._rows.columns:
             form[self._rows.columns["mean", ""]] = 1.0
         return form
 
@@ -187,9 +187,13 @@ class MixedModel:
         column = self._rows.columns.get(("class", device_class))
         return {} if column is None else {column: 1.0}
 
+    def fitness_column(self, sha: str) -> int:
+        """The number of the unknown that is the variant's fitness."""
+        return self._rows.columns["fitness", sha]
+
     def fitness_form(self, sha: str) -> dict[int, float]:
         """The one unknown that is the variant's fitness."""
-        return {self._rows.columns["fitness", sha]: 1.0}
+        return {self.fitness_column(sha): 1.0}
 
     def expand(self, form: Mapping[int, float]) -> Vector:
         """A form as a dense vector."""
@@ -207,9 +211,9 @@ class MixedModel:
             shape=(count, self._system.matrix.shape[1]),
         )
 
-    def own_variances(self, scales: Scales, is_merge: bool | NDArray[np.bool_]) -> Vector:
+    def own_variances(self, scales: Scales, unites: bool | NDArray[np.bool_]) -> Vector:
         """Prior variance of an ordinary edit's effect, and of its curve part."""
-        effect = np.where(is_merge, scales.company, scales.effect) ** 2
+        effect = np.where(unites, scales.company, scales.effect) ** 2
         curve = effect * (scales.curve / scales.effect) ** 2
         return np.array([effect, curve], dtype=np.float64)
 
@@ -217,7 +221,7 @@ class MixedModel:
         variances = np.ones(len(self._system.values))
         fixed = np.fromiter(self._fixed.values(), dtype=np.float64)
         variances[list(self._fixed)] = fixed**2
-        effect, curve = self.own_variances(scales, self._is_merge)
+        effect, curve = self.own_variances(scales, self._unites)
         variances[self._edit_rows] = effect / factors
         if self.has_snapshots:
             variances[self._curve_rows] = curve / factors
@@ -234,7 +238,7 @@ class MixedModel:
 
         The mean-field update of the scale mixture: 1 for an edit that nothing was read of.
         """
-        variances = self.own_variances(scales, self._is_merge)
+        variances = self.own_variances(scales, self._unites)
         seen, total = 0.0, np.zeros(len(self.bred))
         for rows, variance in zip((self._edit_rows, self._curve_rows), variances, strict=True):
             if rows:
@@ -270,7 +274,7 @@ def fit_scales(model: MixedModel) -> tuple[Scales, Vector]:
 
 def _likeliest_scales(model: MixedModel, start: Scales, factors: Vector, step: float) -> Scales:
     names = ["effect"]
-    names += ["company"] if any(node.is_merge for node in model.bred) else []
+    names += ["company"] if any(node.unites for node in model.bred) else []
     names += ["curve", "snapshot"] if model.has_snapshots else []
     centre = np.log([getattr(SCALE_START, name) for name in names])
     spread = np.array([getattr(SCALE_SPREAD, name) for name in names])

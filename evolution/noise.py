@@ -11,13 +11,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import stdtr
 
 from evolution.least_squares import Solution, Vector
 from evolution.mixed_model import SEED_SHARE, MixedModel, Scales, fit_factors, fit_scales
-from evolution.pedigree import Pedigree, VariantNode
 from evolution.readings import Noise, Reading, own_noise, pooled_noise, replicates
 from population import Fitness, Snapshot
+from population.pedigree import Pedigree, VariantNode
 
 #: Columns of one solve: three times as quick a column as hundreds at once, which leave the cache.
 _SOLVED_AT_ONCE = 16
@@ -251,6 +252,48 @@ class Posterior:
             effects |= {sha: Effect(float(mean), float(sd)) for sha, mean, sd in pairs}
         return effects
 
+    def edit_means(self, shas: Sequence[str]) -> dict[str, float]:
+        """Their means alone, in bpb: hundreds of times sooner still.
+
+        Raises:
+            KeyError: A variant is unknown or has no parents.
+        """
+        columns, means = self._model.fitness_column, self._solution.means
+        effects: dict[str, float] = {}
+        for sha in shas:
+            node = self._model.pedigree[sha]
+            if not node.parents:
+                raise KeyError(sha)
+            before = sum(
+                coefficient * float(means[columns(other)])
+                for other, coefficient in self._model.pedigree.before(node).items()
+            )
+            effects[sha] = self.sigma * (float(means[columns(sha)]) - before)
+        return effects
+
+    def edit_correlations(self, shas: Sequence[str]) -> NDArray[np.float64]:
+        """How the errors of edits' effects go together: shape (edits, edits), 1 on the diagonal.
+
+        Far below zero, their sum is known better than either: they are confounded.
+
+        Raises:
+            KeyError: A variant is unknown or has no parents.
+        """
+        if not shas:
+            return np.zeros((0, 0))
+        forms = np.column_stack([self._edit_form(sha) for sha in shas])
+        covariance = forms.T @ self._solution.factor.solve(forms)
+        sds = np.sqrt(np.maximum(np.diag(covariance), 1e-12))
+        return np.asarray(covariance / np.outer(sds, sds), dtype=np.float64)
+
+    def p_helpful(self, effect: Effect) -> float:
+        """Probability that an edit's effect is below zero."""
+        return float(stdtr(self.sigma_df, -effect.mean / effect.sd))
+
+    def carries(self, sha: str) -> frozenset[str]:
+        """Commits of the variants whose own edits a variant carries, itself among them."""
+        return self._model.pedigree.edits(self._model.pedigree[sha])
+
     def together(self, shas: Sequence[str]) -> Prediction:
         """What the own edits of several variants add up to, each in its company.
 
@@ -298,7 +341,7 @@ class Posterior:
         else:
             fitness = model.expand(model.before(node))
             read = model.expand(model.before_reading(node, reading))
-            own_effect, own_curve = model.own_variances(self.scales, node.is_merge).tolist()
+            own_effect, own_curve = model.own_variances(self.scales, node.unites).tolist()
         difference = fitness - rival_form
         solved = solution.factor.solve(np.column_stack([difference, read]))
         read_noise = self.scales.snapshot**2 + SEED_SHARE**2

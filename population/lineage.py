@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from population.errors import EvolveError
+from population.pedigree import Pedigree, VariantNode
 from population.variant import Variant
 
 
@@ -37,6 +38,7 @@ class Lineage:
         order = self._in_order(given)
         self._children: dict[str, list[str]] = {sha: [] for sha in self._variants}
         self._depths: dict[str, int] = {}
+        self._pedigree: Pedigree | None = None
         for sha in order:
             self._set_depth(self._variants[sha])
         for variant in given:
@@ -85,6 +87,7 @@ class Lineage:
                 f"{self._variants[variant.sha].name}; each commit comes once. Do not add it again."
             )
         self._check_parents(variant)
+        self._pedigree = None
         self._variants[variant.sha] = variant
         self._children[variant.sha] = []
         self._set_depth(variant)
@@ -127,6 +130,24 @@ class Lineage:
     def descendants(self, sha: str) -> frozenset[str]:
         """Everything that descends from it, itself excluded."""
         return self._reach(sha, self.children)
+
+    def family(self, sha: str) -> frozenset[str]:
+        """Itself, its ancestors, those whose edits any of these took in or out, and theirs."""
+        return self._reach(sha, self._relatives) | {sha}
+
+    def _relatives(self, sha: str) -> tuple[str, ...]:
+        variant = self.variant(sha)
+        return (*variant.parents, *variant.adds, *variant.drops)
+
+    def edits(self, sha: str) -> frozenset[str]:
+        """Commits of the variants whose own edits it carries, itself among them.
+
+        Its ancestors, but for edits that somebody took out on the way, and with those that were
+        added one by one from elsewhere.
+        """
+        if self._pedigree is None:
+            self._pedigree = Pedigree(VariantNode.of(v) for v in self._variants.values())
+        return self._pedigree.edits(self._pedigree[self._known(sha)])
 
     def _reach(self, sha: str, step: Callable[[str], tuple[str, ...]]) -> frozenset[str]:
         found: set[str] = set()

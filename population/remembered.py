@@ -34,7 +34,7 @@ class Remembered:
 
     def _forget(self) -> None:
         self._seen: dict[str, int | None] = {}
-        self._variants: list[Variant] = []
+        self._variants: dict[str, Variant] = {}
         self._last_serial = -1
         self._trials: dict[int, Trial] = {}
         self._open: set[int] = set()
@@ -44,7 +44,14 @@ class Remembered:
         """All variants, in the order they were made."""
         with self._turn:
             self._keep("variants", self._look_for_variants)
-            return list(self._variants)
+            return list(self._variants.values())
+
+    def variant(self, sha: str) -> Variant | None:
+        """The variant with this commit; None if it is not remembered and cannot be."""
+        with self._turn:
+            if sha not in self._variants and self._version() is not None:
+                self._keep("variants", self._look_for_variants)
+            return self._variants.get(sha)
 
     def trials(self) -> list[Trial]:
         """All trials, in the order they were queued; their curves are left out."""
@@ -70,7 +77,7 @@ class Remembered:
     def _look_for_variants(self, session: Session) -> None:
         newer = select(VariantRow).where(VariantRow.serial > self._last_serial)
         for row in session.scalars(newer.order_by(VariantRow.serial)):
-            self._variants.append(row.value())
+            self._variants[row.sha] = row.value()
             self._last_serial = row.serial
 
     def _look_for_trials(self, session: Session) -> None:

@@ -83,6 +83,8 @@ from population.verdict import Verdict
 __all__ = ["DiskFullError", "LockedError", "SchemaError", "Store", "StoreError"]
 
 _SHORTEST_PREFIX = 6
+#: Digits of a commit.
+_WHOLE_COMMIT = 40
 _METRIC = "metric"
 
 Row = TypeVar("Row", TrialRow, RequestRow, CallRow, CommissionRow, SuggestionRow)
@@ -204,6 +206,9 @@ class Store:
         Raises:
             StoreError: None has it, or several have.
         """
+        known = self._kept().variant(key) if len(key) == _WHOLE_COMMIT else None
+        if known is not None:
+            return known
         with self._database.reading() as session:
             for column in (VariantRow.sha, VariantRow.name):
                 row = session.scalar(select(VariantRow).where(column == key))

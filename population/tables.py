@@ -138,19 +138,29 @@ class VariantRow(Table):
     expected_gain: Mapped[float | None]
     # No foreign key: SQLite would have to make the table anew, which others point at.
     suggestion: Mapped[int | None]
+    adds: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
+    drops: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
 
     @classmethod
     def of(cls, variant: Variant) -> "VariantRow":
         """The row that stands for ``variant``."""
         columns = columns_from(variant)
         del columns["parents"]
+        columns |= {"adds": list(variant.adds) or None, "drops": list(variant.drops) or None}
         first, second, *_ = (*variant.parents, None, None)
         return cls(**columns, first_parent=first, second_parent=second)
 
     def value(self) -> Variant:
         """What the row stands for."""
         parents = tuple(sha for sha in (self.first_parent, self.second_parent) if sha is not None)
-        return value_of(self, Variant, parents=parents, origin=Origin(self.origin))
+        return value_of(
+            self,
+            Variant,
+            parents=parents,
+            origin=Origin(self.origin),
+            adds=tuple(self.adds or ()),
+            drops=tuple(self.drops or ()),
+        )
 
 
 class SnapshotRow(Table):

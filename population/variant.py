@@ -30,6 +30,8 @@ class Variant:
         created_at: Seconds since the epoch.
         expected_gain: What its author hoped for, in bpb (positive is better); None if unsaid.
         suggestion: Number of the person's suggestion that it took up; None if it took up none.
+        adds: Commits of variants whose own edits it has beside those of its parents.
+        drops: Commits of variants whose own edits its parents have and it has not.
     """
 
     sha: str
@@ -43,3 +45,5 @@ class Variant:
     created_at: float
     expected_gain: float | None = None
     suggestion: int | None = None
+    adds: tuple[str, ...] = ()
+    drops: tuple[str, ...] = ()

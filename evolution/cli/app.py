@@ -4,6 +4,7 @@ import typer
 
 from evolution.cli.checkup import doctor
 from evolution.cli.exporting import export
+from evolution.cli.genes import genes
 from evolution.cli.lessons import lessons
 from evolution.cli.lineage import lineage
 from evolution.cli.manuals import manual
@@ -39,6 +40,7 @@ app.command(rich_help_panel=_READ)(leaderboard)
 app.command(rich_help_panel=_READ)(show)
 app.command(rich_help_panel=_READ)(diff)
 app.command(rich_help_panel=_READ)(lineage)
+app.command(rich_help_panel=_READ)(genes)
 app.command(rich_help_panel=_READ)(lessons)
 app.command(rich_help_panel=_READ)(spend)
 app.command(rich_help_panel=_READ)(suggestions)

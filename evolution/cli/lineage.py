@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from population import Assurance, Fitness, Mark, Metric, Suggestion, Variant
 
 #: What is said of an edit when one variant is asked for.
-_OF_AN_EDIT = ("through", "gain", "gain_sd")
+_OF_AN_EDIT = ("through", "is_picked", "gain", "gain_sd")
 
 
 def lineage(
@@ -37,8 +37,9 @@ def lineage(
 ) -> None:
     """Show the family tree: who descends from whom, and what each is worth.
 
-    A crossover hangs on the parent of the higher generation; "+ NAME" is its other parent. Of one
-    VARIANT it also says which edits it carries: who made each, by which parent it came, its gain.
+    A crossover hangs on the parent of the higher generation; "+ NAME" is its other parent, or a
+    variant whose edit alone it took in, "− NAME" one whose edit it took out. Of one VARIANT it also
+    says which edits it carries: who made each, by which parent it came, its gain.
 
     Examples:
       evolve lineage
@@ -55,7 +56,7 @@ def lineage(
         suggestions = {one.id: one for one in store.suggestions()}
         if variant is not None:
             asked = store.variant(variant)
-            family = Lineage(variants).ancestors(asked.sha) | {asked.sha}
+            family = Lineage(variants).family(asked.sha)
             variants = [v for v in variants if v.sha in family]
             edits = carried_edits(store, asked, suggestions)
     children: dict[str, list[str]] = {v.sha: [] for v in variants}
@@ -106,6 +107,8 @@ def _facts(
         "sha": variant.sha,
         "generation": variant.generation,
         "parents": list(variant.parents),
+        "adds": list(variant.adds),
+        "drops": list(variant.drops),
         "children": list(children),
         "origin": variant.origin.value,
         "operator": variant.operator,
@@ -152,7 +155,7 @@ def _print_tree(
         worth = _worth(fitness, None if shared else how, metric)
         name = name_text(variant.name, people.marks.get(variant.sha))
         credit = _credit_words(variant, people.suggestions)
-        label = _label(variant, name, worth, _others(variant, parent, names), credit)
+        label = _label(variant, name, worth, _relatives(variant, parent, names), credit)
         if variant.sha in line:
             label.stylize("bold", 0, len(variant.name))
         if variant.sha == best:
@@ -169,9 +172,12 @@ def _print_tree(
     console.print(f"{metric_name} ± 95 %, {words}", style="dim", markup=False)
 
 
-def _others(variant: "Variant", parent: str | None, names: "Mapping[str, str]") -> list[str]:
-    """Names of the parents that it does not hang on."""
-    return [names[p] for p in variant.parents if p != parent and p in names]
+def _relatives(variant: "Variant", parent: str | None, names: "Mapping[str, str]") -> str:
+    """The parents that it does not hang on, and whose edits it took in or out."""
+    others = [p for p in variant.parents if p != parent]
+    added = ", ".join(names[sha] for sha in (*others, *variant.adds) if sha in names)
+    dropped = ", ".join(names[sha] for sha in variant.drops if sha in names)
+    return (f" + {added}" if added else "") + (f" − {dropped}" if dropped else "")
 
 
 def _credit_words(variant: "Variant", suggestions: "Mapping[int, Suggestion]") -> str:
@@ -180,16 +186,14 @@ def _credit_words(variant: "Variant", suggestions: "Mapping[int, Suggestion]") -
     return f", {suggestion.source}" if suggestion is not None else ""
 
 
-def _label(
-    variant: "Variant", name: "Text", worth: "Text", others: Sequence[str], credit: str
-) -> "Text":
+def _label(variant: "Variant", name: "Text", worth: "Text", relatives: str, credit: str) -> "Text":
     from rich.text import Text
 
     from evolution.cli.text import clean, one_line
 
     label = Text(no_wrap=True, overflow="ellipsis").append_text(name)
-    if others:
-        label.append(f" + {clean(', '.join(others))}", style="magenta")
+    if relatives:
+        label.append(clean(relatives), style="magenta")
     label.append("  ").append_text(worth)
     made_by = f"{one_line(variant.operator, 20)}{one_line(credit, 60)}"
     label.append(f"  {made_by}: {one_line(variant.hypothesis)}")

@@ -17,9 +17,11 @@ class CarriedEdit:
     Attributes:
         sha: Commit that made the edit; the edit of a merge is what its parents do in company.
         origin: How that commit came to be: ``seed``, ``mutation``, ``crossover``.
-        through: Names of the asked variant's parents that carry it; empty for its own edit.
+        through: Names of the asked variant's parents that carry it; empty for its own edit, and
+            for one that it took in by itself.
         gain: What it does in its lineage's company, positive is better; None before any reading.
         gain_sd: Standard deviation of that.
+        is_picked: True if the asked variant took this edit in by itself, and has it by no parent.
         credit: The person behind it: ``S3 by a person``, ``by a person`` of a seed; else empty.
     """
 
@@ -31,6 +33,7 @@ class CarriedEdit:
     through: tuple[str, ...]
     gain: float | None
     gain_sd: float | None
+    is_picked: bool = False
     credit: str = ""
 
 
@@ -53,10 +56,10 @@ def carried_edits(
 
     variants = {v.sha: v for v in store.variants()}
     lineage = Lineage(variants.values())
-    carried = lineage.ancestors(variant.sha) | {variant.sha}
-    posterior = believe(store, stop_fraction=_stop_fraction(store.run().settings))
+    carried = lineage.edits(variant.sha)
+    posterior = believe(store)
     edits = []
-    for edit in (v for v in variants.values() if v.sha in carried and v.parents):
+    for edit in (v for v in variants.values() if v.sha in carried):
         effect = posterior.edit_effect(edit.sha) if posterior.is_scored(edit.sha) else None
         edits.append(
             CarriedEdit(
@@ -68,8 +71,9 @@ def carried_edits(
                 through=tuple(
                     variants[parent].name
                     for parent in variant.parents
-                    if edit.sha in lineage.ancestors(parent) | {parent}
+                    if edit.sha in lineage.edits(parent)
                 ),
+                is_picked=edit.sha in variant.adds,
                 gain=None if effect is None else -effect.mean,
                 gain_sd=None if effect is None else effect.sd,
                 credit=credit_of(edit, suggestions),
@@ -103,7 +107,7 @@ def print_edits(
         known = edit.gain is not None and edit.gain_sd is not None
         table.add_row(
             Text(clean(edit.name)),
-            Text(clean(" and ".join(edit.through)) or "itself"),
+            Text(clean(" and ".join(edit.through)) or ("alone" if edit.is_picked else "itself")),
             Text(_made_by(edit)),
             gain_words(edit.gain or 0.0, edit.gain_sd or 0.0, metric) if known else "—",
             Text(_idea(edit)),
@@ -130,11 +134,3 @@ def _idea(edit: CarriedEdit) -> str:
 
     idea = one_line(edit.hypothesis)
     return f"{idea}: what they do only in company" if edit.origin == "crossover" else idea
-
-
-def _stop_fraction(settings: Mapping[str, object]) -> float:
-    from evolution.config import StoppingSettings
-
-    stopping = settings.get("stopping")
-    fraction = stopping.get("fraction") if isinstance(stopping, Mapping) else None
-    return float(fraction) if isinstance(fraction, int | float) else StoppingSettings().fraction

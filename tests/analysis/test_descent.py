@@ -178,3 +178,17 @@ def test_failures_are_counted_by_class_with_an_example(store: Store):
     frame = failures_frame(trials_frame(store))
     assert frame[["failure", "operator", "trials"]].to_numpy().tolist() == [["error", "knob", 1]]
     assert frame["example"].tolist() == ["ValueError: shapes differ"]
+
+
+def test_an_edit_that_was_taken_in_alone_has_its_own_effect_and_one_taken_out_has_none():
+    root, left, right, far = a_family((), (0,), (0,), (2,))
+    stack = a_variant(9, parents=(left.sha,), adds=(far.sha,))
+    bare = a_variant(10, parents=(stack.sha,), drops=(left.sha,))
+    means = (1.50, 1.49, 1.48, 1.46, 1.465, 1.472)
+    family = [root, left, right, far, stack, bare]
+    scores = {v.sha: Fitness(m, 0.01, 1) for v, m in zip(family, means, strict=True)}
+    forms = edit_forms(family, root.sha, scores)
+    assert forms[stack.sha] == {stack.sha: 1, left.sha: -1, far.sha: -1, right.sha: 1}
+    worth = {sha: sum(-c * scores[s].mean for s, c in form.items()) for sha, form in forms.items()}
+    kept = (far.sha, stack.sha, bare.sha)
+    assert sum(worth[sha] for sha in kept) == pytest.approx(1.50 - 1.472)

@@ -29,6 +29,10 @@ def empty_store(tmp_path: Path):
         yield store
 
 
+#: Columns of several commits.
+COMMITS = {"parents", "adds", "drops"}
+
+
 def read_csv(folder: Path, name: str) -> pd.DataFrame:
     """As a reader does who goes by ``columns.json``."""
     columns = json.loads((folder / "columns.json").read_text())[name]
@@ -38,9 +42,9 @@ def read_csv(folder: Path, name: str) -> pd.DataFrame:
     for column in times:
         moments = pd.to_datetime(frame[column], format="ISO8601", utc=True)
         frame[column] = moments.dt.as_unit("us")
-    if "parents" in frame:
-        parents = [() if pd.isna(p) else tuple(p.split()) for p in frame["parents"]]
-        frame["parents"] = pd.Series(parents, dtype="object")
+    for column in COMMITS.intersection(frame):
+        several = [() if pd.isna(shas) else tuple(shas.split()) for shas in frame[column]]
+        frame[column] = pd.Series(several, dtype="object")
     return frame
 
 
@@ -51,8 +55,8 @@ def test_a_table_comes_back_from_parquet_with_its_types_and_values(which, name, 
     expected = table_of(store, name)
     done = export_tables(store, tmp_path / "out")
     found = pd.read_parquet(done.folder / f"{name}.parquet")
-    if "parents" in found:
-        found["parents"] = found["parents"].map(tuple)
+    for column in COMMITS.intersection(found):
+        found[column] = found[column].map(tuple)
     pd.testing.assert_frame_equal(found, expected)
     assert done.rows[name] == len(expected)
 

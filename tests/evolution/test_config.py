@@ -110,7 +110,7 @@ def test_operators_that_ask_a_model_count_only_where_there_is_one():
 
 
 def test_a_model_may_be_the_only_one_that_makes_something_new():
-    alone = {"knob": 0.0, "structure": 0.0, "merge": 0.0}
+    alone = {"knob": 0.0, "structure": 0.0, "merge": 0.0, "guided": 0.0}
     agents = {"kind": "claude", "limit_usd": 1.0}
     config = EvolutionConfig.from_mapping({"operators": alone, "agents": agents})
     assert set(config.operator_weights()) == set(MODEL_OPERATORS)

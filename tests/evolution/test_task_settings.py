@@ -25,7 +25,7 @@ def test_a_script_has_defaults_of_its_own():
     config = config_of()
     assert config.task.words() == [sys.executable, "fit.py"]
     assert config.verdict.depths == (1.0,)
-    assert set(config.operators.weights()) == {"literal", "knob", "merge"}
+    assert set(config.operators.weights()) == {"literal", "knob", "merge", "guided"}
     assert config.task.as_metric().direction is Direction.MINIMIZE
 
 

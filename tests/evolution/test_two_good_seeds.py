@@ -78,10 +78,10 @@ def search(folder, operators, **changes):
         ]
         lineage = Lineage(workspace.store.variants())
         for merge in merges:
-            assert len(merge.parents) == 2
+            assert len((*merge.parents, *merge.adds)) >= 2
             seeds = [
                 lineage.variant(sha)
-                for sha in lineage.ancestors(merge.sha)
+                for sha in lineage.edits(merge.sha)
                 if lineage.variant(sha).origin is Origin.SEED
             ]
             assert len(seeds) == 2

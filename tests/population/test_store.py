@@ -158,6 +158,15 @@ def test_variants_come_back_in_the_order_they_were_made(store):
     assert store.genome_hashes() == {variant.genome_hash for variant in family}
 
 
+def test_single_edits_that_were_taken_in_and_out_come_back(store):
+    root, one, other = a_family((), (0,), (0,))
+    stack = a_variant(3, parents=(one.sha,), adds=(other.sha,), drops=(one.sha, root.sha))
+    for variant in (root, one, other, stack):
+        store.add_variant(variant)
+    assert store.variants() == [root, one, other, stack]
+    assert store.variant(stack.sha) == stack
+
+
 def test_adding_a_variant_twice_adds_it_once(store):
     store.add_variant(a_variant())
     store.add_variant(a_variant())

@@ -21,6 +21,9 @@ READERS = [
     ["leaderboard"],
     ["lineage"],
     ["lineage", "g002-003"],
+    ["genes"],
+    ["genes", "--all"],
+    ["genes", "g001-001"],
     ["show", "g002-003"],
     ["show", "g002-004"],
     ["diff", "g001-001"],
@@ -65,7 +68,7 @@ def test_square_brackets_of_a_hypothesis_are_no_markup(runs: Path, evolve: Evolv
 
 
 def test_every_score_says_that_it_is_reported(runs: Path, evolve: Evolve):
-    for words in (["status"], ["leaderboard"], ["lineage"], ["show", "g002-003"]):
+    for words in (["status"], ["leaderboard"], ["lineage"], ["genes"], ["show", "g002-003"]):
         assert "reported" in evolve(*words, "--runs", runs).out
     standings = json.loads(evolve("leaderboard", "--runs", runs, "--json").out)
     assert {standing["scoring"] for standing in standings} == {"reported"}
@@ -92,6 +95,7 @@ def test_a_piped_diff_can_be_applied(runs: Path, evolve: Evolve, tmp_path: Path)
         (["show", "g009-009"], "'g009-009'", "evolve leaderboard"),
         (["diff", "g000-000"], "has no parent", "evolve diff g000-000 OTHER"),
         (["lineage", "nobody"], "'nobody'", "evolve leaderboard"),
+        (["genes", "nobody"], "'nobody'", "evolve leaderboard"),
     ],
 )
 def test_a_mistake_gets_three_parts_and_exit_code_2(

@@ -1,0 +1,131 @@
+"""Pedigree: which edits a variant carries, as sums and differences of other variants' fitness.
+
+Every mutation and every seed is one edit, named by the commit that made it and carried by all
+its descendants. A merge carries what git's three-way merge keeps of its parents' edits; a *stack*,
+single edits from anywhere on top of a parent, and without others. Either has an edit of its own:
+what all of them do only in company. Knows nothing of scores.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import Self
+
+from population.variant import Variant
+
+
+@dataclass(frozen=True, slots=True)
+class VariantNode:
+    """A variant as the statistics see it.
+
+    Attributes:
+        sha: Commit of the variant.
+        parents: Commits of the parents: none for the baseline, two for a merge.
+        operator: Who made it; edits of one operator share a mean effect.
+        adds: Commits whose own edits it has beside those of its parents.
+        drops: Commits whose own edits its parents have and it has not.
+    """
+
+    sha: str
+    parents: tuple[str, ...] = ()
+    operator: str = ""
+    adds: tuple[str, ...] = ()
+    drops: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, variant: Variant) -> Self:
+        """A variant as the statistics see it."""
+        return cls(variant.sha, variant.parents, variant.operator, variant.adds, variant.drops)
+
+    @property
+    def unites(self) -> bool:
+        """True if its own edit is only what edits of others do in company."""
+        return len(self.parents) > 1 or bool(self.adds or self.drops)
+
+
+Form = Mapping[str, int]  # Σ coefficient · fitness of that variant
+
+
+class Pedigree:
+    """The edits of all variants of a run.
+
+    ``order`` holds the variants, parents before children, the same for any order of arrival.
+
+    Raises:
+        ValueError: A parent, or a variant whose edit was added or dropped, is not among the
+            nodes; or a variant is its own ancestor.
+    """
+
+    def __init__(self, nodes: Iterable[VariantNode]) -> None:
+        self._nodes = {node.sha: node for node in sorted(nodes, key=lambda node: node.sha)}
+        self.order = _relatives_first(self._nodes)
+        self._edits: dict[str, frozenset[str]] = {}
+        self._dropped: dict[str, frozenset[str]] = {}  # of edits that its ancestors had
+        self._before: dict[str, Form] = {}
+        for node in self.order:
+            self._before[node.sha] = self.before(node)
+            inherited, self._dropped[node.sha] = self._inherited(node)
+            self._edits[node.sha] = inherited | {node.sha} if node.parents else inherited
+
+    def __contains__(self, sha: str) -> bool:
+        return sha in self._nodes
+
+    def __getitem__(self, sha: str) -> VariantNode:
+        return self._nodes[sha]
+
+    def edits(self, node: VariantNode) -> frozenset[str]:
+        """The edits a variant carries; the baseline carries none."""
+        if node.sha in self._edits:
+            return self._edits[node.sha]
+        inherited, _ = self._inherited(node)
+        return inherited | {node.sha} if node.parents else inherited
+
+    def _inherited(self, node: VariantNode) -> tuple[frozenset[str], frozenset[str]]:
+        """The edits it carries beside its own, and those that somebody took out on the way."""
+        carried, dropped = frozenset[str](), frozenset[str]()
+        for parent in node.parents:
+            gone, back = self._dropped[parent], self._edits[parent]
+            # As git merges: what one side took out stays out, although the other still has it.
+            carried = (carried - gone) | (back - dropped)
+            dropped |= gone
+        carried = (carried | frozenset(node.adds)) - frozenset(node.drops)
+        return carried, (dropped | frozenset(node.drops)) - carried
+
+    def before(self, node: VariantNode) -> Form:
+        """What a variant's fitness would be without its own edit, in terms of other variants.
+
+        For a mutation that is its parent. For a merge it is the first parent plus each edit that
+        it has from others, less each that it lacks; nearly all of it cancels, down to
+        a + b − common ancestor.
+        """
+        if node.sha in self._before:
+            return self._before[node.sha]
+        if not node.parents:
+            return {}
+        first = node.parents[0]
+        form = {first: 1}
+        if node.unites:
+            carried, _ = self._inherited(node)
+            own = self._edits[first]
+            signs = [(edit, 1) for edit in carried - own] + [(edit, -1) for edit in own - carried]
+            for edit, sign in sorted(signs):
+                form[edit] = form.get(edit, 0) + sign
+                for sha, coefficient in self._before[edit].items():
+                    form[sha] = form.get(sha, 0) - sign * coefficient
+        return {sha: coefficient for sha, coefficient in form.items() if coefficient}
+
+
+def _relatives(node: VariantNode) -> tuple[str, ...]:
+    return (*node.parents, *node.adds, *node.drops)
+
+
+def _relatives_first(nodes: Mapping[str, VariantNode]) -> list[VariantNode]:
+    for node in nodes.values():
+        for other in _relatives(node):
+            if other not in nodes:
+                raise ValueError(f"{node.sha} names {other}, which is not in the run.")
+    sorter = TopologicalSorter({sha: sorted(_relatives(node)) for sha, node in nodes.items()})
+    try:
+        return [nodes[sha] for sha in sorter.static_order()]
+    except CycleError as error:
+        raise ValueError(f"A variant is its own ancestor: {error.args[1]}.") from error

@@ -1,0 +1,96 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from population.pedigree import Pedigree, VariantNode
+
+ROOT = VariantNode("0")
+
+
+def of(*nodes):
+    return Pedigree([ROOT, *nodes])
+
+
+def carried(pedigree, sha):
+    return pedigree.edits(pedigree[sha])
+
+
+def test_a_stack_carries_its_parents_edits_and_those_it_added():
+    a, b, c = VariantNode("a", ("0",)), VariantNode("b", ("0",)), VariantNode("c", ("b",))
+    stack = VariantNode("s", ("a",), adds=("c",))
+    pedigree = of(a, b, c, stack)
+    assert carried(pedigree, "s") == {"a", "c", "s"}  # not b, which c was made on
+    assert pedigree.before(stack) == {"a": 1, "c": 1, "b": -1}
+    assert stack.unites
+
+
+def test_an_edit_that_was_taken_out_is_not_carried():
+    a, b = VariantNode("a", ("0",)), VariantNode("b", ("a",))
+    without = VariantNode("w", ("b",), drops=("a",))
+    pedigree = of(a, b, without)
+    assert carried(pedigree, "w") == {"b", "w"}
+    assert pedigree.before(without) == {"b": 1, "a": -1, "0": 1}
+
+
+def test_a_merge_leaves_out_what_one_side_took_out():
+    a, b = VariantNode("a", ("0",)), VariantNode("b", ("a",))
+    without, other = VariantNode("w", ("b",), drops=("a",)), VariantNode("c", ("b",))
+    for parents in (("w", "c"), ("c", "w")):
+        merge = VariantNode("m", parents)
+        pedigree = of(a, b, without, other, merge)
+        assert carried(pedigree, "m") == {"b", "c", "w", "m"}
+
+
+def test_what_was_taken_out_and_added_again_is_carried():
+    a, b = VariantNode("a", ("0",)), VariantNode("b", ("a",))
+    without = VariantNode("w", ("b",), drops=("a",))
+    back, other = VariantNode("k", ("w",), adds=("a",)), VariantNode("c", ("0",))
+    pedigree = of(a, b, without, back, other, VariantNode("m", ("c", "k")))
+    assert carried(pedigree, "k") == {"a", "b", "w", "k"}
+    assert carried(pedigree, "m") == {"a", "b", "c", "w", "k", "m"}
+
+
+@pytest.mark.parametrize("field", ["adds", "drops"])
+def test_an_edit_of_a_variant_that_is_not_there_is_an_error(field):
+    with pytest.raises(ValueError, match="names nobody, which is not in the run"):
+        of(VariantNode("s", ("0",), **{field: ("nobody",)}))
+
+
+@st.composite
+def lineages(draw):
+    """A lineage of mutations, merges and stacks, and what each mutation's edit is worth."""
+    nodes = [ROOT]
+    for number in range(1, draw(st.integers(2, 14))):
+        sha = f"n{number:02d}"
+        parents = draw(st.lists(st.sampled_from(nodes), min_size=1, max_size=2, unique=True))
+        pedigree = Pedigree(nodes)
+        adds, drops = (), ()
+        mine = pedigree.edits(parents[0])
+        singles = [n.sha for n in nodes if len(n.parents) == 1 and not n.unites]
+        if len(parents) == 1 and draw(st.booleans()):
+            adds = tuple(sha for sha in singles if sha not in mine and draw(st.booleans()))
+            drops = tuple(sha for sha in singles if sha in mine and draw(st.booleans()))
+        nodes.append(VariantNode(sha, tuple(p.sha for p in parents), "", adds, drops))
+    return nodes
+
+
+@given(lineages())
+def test_what_is_expected_is_the_sum_of_the_edits_that_are_carried(nodes):
+    pedigree = Pedigree(nodes)
+    worth = {node.sha: 2.0**i for i, node in enumerate(nodes[1:])}
+    fitness = {
+        node.sha: sum(worth[edit] for edit in pedigree.edits(node)) for node in pedigree.order
+    }
+    for node in pedigree.order[1:]:
+        before = sum(c * fitness[sha] for sha, c in pedigree.before(node).items())
+        assert fitness[node.sha] == before + worth[node.sha]
+
+
+@given(lineages(), st.randoms())
+def test_the_order_of_arrival_does_not_matter(nodes, chance):
+    shuffled = list(nodes)
+    chance.shuffle(shuffled)
+    one, other = Pedigree(nodes), Pedigree(shuffled)
+    assert one.order == other.order
+    for node in nodes:
+        assert (one.edits(node), one.before(node)) == (other.edits(node), other.before(node))
