@@ -66,7 +66,8 @@ def played(landscape: Landscape, job: Job) -> Performance:
     measured = landscape.measure(job.genome.main, job.conditions.rng_seed)
     if measured.bpb is None or measured.snapshot is None:
         failure = Failure(FailureClass.ERROR, "it does not train")
-        outcome = Outcome(TrialStatus.CRASHED, failure=failure)
+        lost = SETUP_SECONDS + CRASH_SHARE * FULL_SECONDS
+        outcome = Outcome(TrialStatus.CRASHED, failure=failure, total_seconds=lost)
         return Performance(outcome, CRASH_SHARE * FULL_SECONDS, SETUP_SECONDS)
     seconds = measured.seconds - SETUP_SECONDS
     outcome = Outcome(

@@ -92,8 +92,8 @@ class OperatorSettings(_Section):
 
     knob: _Weight = 0.35
     structure: _Weight = 0.45
-    merge: _Weight = 0.20
-    guided: _Weight = 0.20
+    merge: _Weight = 0.10
+    guided: _Weight = 0.30
     literal: _Weight = 0.0
     mutator: _Weight = 1.0
     crossover: _Weight = 0.3
@@ -314,7 +314,7 @@ class EvolutionConfig(_Section):
 #: What a script of the user's own has in place of the defaults.
 _SCRIPT_DEFAULTS: Mapping[str, Mapping[str, object]] = {
     # Structural edits know models and trainers; in foreign code they would change data and metric.
-    "operators": {"literal": 0.6, "knob": 0.2, "structure": 0.0, "merge": 0.2, "guided": 0.2},
+    "operators": {"literal": 0.6, "knob": 0.2, "structure": 0.0, "merge": 0.1, "guided": 0.3},
     "verdict": {"depths": [1.0]},
     # It has no model that could be scored in its place.
     "scoring": {"mode": "reported"},

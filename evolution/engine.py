@@ -35,7 +35,7 @@ from evolution.racing import REPLICATE_SHARE, contender
 from evolution.requests import answered
 from evolution.review import Reviewer, reading_of
 from evolution.selection import HallOfFame
-from evolution.stopping import decide
+from evolution.stopping import Costs, Earlier, decide
 from evolution.story import Story
 from evolution.workspace import Workspace
 from population import (
@@ -62,6 +62,8 @@ HARNESS_ATTEMPTS = 3
 FAULTS_IN_A_ROW = 4
 #: Turns of breeding in a row that made nothing, before the search gives up.
 BARREN_TURNS = 25
+#: How a trial ends that gives no score by its own fault.
+FAILED = (TrialStatus.CRASHED, TrialStatus.TIMED_OUT, TrialStatus.REJECTED)
 #: A stored fitness is written anew once it is off by this share of its sd.
 STALE = 1e-3
 #: Longest wait for news from the workers, in seconds.
@@ -466,19 +468,45 @@ class Engine:
             snapshot=event.snapshot,
             threshold=settings.p_better,
             exempt_share=settings.exempt,
-            exempt_trials=self._exempt_trials(),
+            earlier=self._earlier(event.snapshot.fraction),
             rng=self._rng,
         )
-        facts = {"trial": trial.id, "p_better": decision.p_better, "exempt": decision.exempt}
+        facts = {
+            "trial": trial.id,
+            "p_better": decision.p_better,
+            "improvement": decision.improvement,
+            "exempt": decision.exempt,
+        }
         self._decided("stop" if decision.stop else "go_on", facts)
         if decision.stop:
             self._story.tell("stopping", trial=trial.id, reason=decision.reason)
             self._executor.stop(trial.id, decision.reason)
 
-    def _exempt_trials(self) -> list[int]:
-        """Trials that should have been stopped and ran on, so that the rule's error is known."""
-        payloads = [d.payload for d in self._store.decisions() if d.kind == "go_on"]
-        return [int(p["trial"]) for p in payloads if isinstance(p, dict) and p["exempt"]]
+    def _earlier(self, fraction: float) -> Earlier:
+        """What was decided at earlier snapshots, and what trials cost."""
+        found = self._store.decided("stop", "go_on")
+        facts = [payload for payload in found if isinstance(payload, dict)]
+        gains = [each.get("improvement") for each in facts]
+        return Earlier(
+            costs=self._costs(fraction, len(facts)),
+            improvements=[float(gain) for gain in gains if isinstance(gain, float)],
+            exempt_trials=[int(str(each["trial"])) for each in facts if each["exempt"]],
+        )
+
+    def _costs(self, fraction: float, judged: int) -> Costs:
+        """What trials cost so far, in whole trainings."""
+        ended = [
+            trial.outcome
+            for trial in self._store.trials()
+            if trial.purpose is not Purpose.VERDICT and trial.outcome is not None
+        ]
+        whole = [o for o in ended if o.status is TrialStatus.COMPLETE and o.train_seconds > 0]
+        if not whole:
+            return Costs(fraction, 1 - fraction)
+        training = float(np.median([o.train_seconds for o in whole]))
+        set_up = float(np.median([o.total_seconds - o.train_seconds for o in whole]))
+        lost = sum(o.total_seconds for o in ended if o.status in FAILED) / max(judged, 1)
+        return Costs(fraction + (set_up + lost) / training, 1 - fraction)
 
     def _finish(self, event: Finished) -> None:
         if self._is_tried_again(event):

@@ -5,6 +5,7 @@ The statistics are in `mixed_model`; here they become bpb, probabilities and pre
 """
 
 import dataclasses
+import functools
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr
+from scipy.special import ndtr, stdtr
 
 from evolution.least_squares import Solution, Vector
 from evolution.mixed_model import SEED_SHARE, MixedModel, Scales, fit_factors, fit_scales
@@ -52,11 +53,33 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A variant's fitness minus its rival's, in bpb, and the probability that it is below zero."""
+    """A variant's fitness minus its rival's, in bpb, and the probability that it is below zero.
+
+    Attributes:
+        mean: Expected difference.
+        sd: Its standard deviation.
+        p_better: Probability that it is below zero.
+        news_sd: How far the mean should move once a run under way has its score; 0 for none.
+    """
 
     mean: float
     sd: float
     p_better: float
+    news_sd: float = 0.0
+
+    @property
+    def improvement(self) -> float:
+        """What the score of the run under way is worth, in bpb: its knowledge gradient.
+
+        The mean of max(0, rival's − own) over what will be believed then (Frazier, Powell and
+        Dayanik 2008). Of a gain that the score cannot show nothing comes: an edit that does
+        nothing has half a chance to be better, and no worth.
+        """
+        if self.news_sd <= 0:
+            return max(0.0, -self.mean)
+        z = -self.mean / self.news_sd
+        density = math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+        return self.news_sd * float(z * ndtr(z) + density)
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,29 +351,38 @@ class Posterior:
         """
         model, solution = self._model, self._solution
         rival_form = self._form(rival)
+        end = Reading(node.sha, 0.0, 0, 1.0, device_class or model.home_class)
         if self._holds(node.sha, snapshot):
-            return self._compare(self._form(node.sha) - rival_form)
+            difference = self._form(node.sha) - rival_form
+            score = model.expand(model.form(end))
+            solved = solution.factor.solve(np.column_stack([difference, score]))
+            news = float(score @ solved[:, 0]) ** 2 / (float(score @ solved[:, 1]) + 1.0)
+            mean, variance = float(difference @ solution.means), float(difference @ solved[:, 0])
+            return self._prediction(mean, variance, news)
         if not model.has_snapshots:
             raise ValueError("No snapshot was fitted, so nothing can be predicted from one.")
-        reading = Reading(
-            node.sha, snapshot.bpb, 0, snapshot.fraction, device_class or model.home_class
-        )
+        reading = dataclasses.replace(end, bpb=snapshot.bpb, fraction=snapshot.fraction)
         own_effect, own_curve = 0.0, 0.0
         if node.sha in self:
-            fitness, read = self._form(node.sha), model.expand(model.form(reading))
+            fitness, form = self._form(node.sha), model.form
         else:
             fitness = model.expand(model.before(node))
-            read = model.expand(model.before_reading(node, reading))
+            form = functools.partial(model.before_reading, node)
             own_effect, own_curve = model.own_variances(self.scales, node.unites).tolist()
-        difference = fitness - rival_form
-        solved = solution.factor.solve(np.column_stack([difference, read]))
-        read_noise = self.scales.snapshot**2 + SEED_SHARE**2
-        read_variance = float(read @ solved[:, 1]) + own_effect + own_curve + read_noise
-        gain = (float(difference @ solved[:, 1]) + own_effect) / read_variance
+        forms = [fitness - rival_form, model.expand(form(reading)), model.expand(form(end))]
+        read, solved = forms[1], solution.factor.solve(np.column_stack(forms))
+        # Covariances of the difference, the snapshot and the score: what the three share.
+        shared = np.stack(forms) @ solved + own_effect
+        shared[1, 1] += own_curve + self.scales.snapshot**2 + SEED_SHARE**2
+        shared[2, 2] += 1.0
+        shared[1, 2] += SEED_SHARE
         surprise = model.scaled(snapshot.bpb) - float(read @ solution.means)
-        mean = float(difference @ solution.means) + gain * surprise
-        variance = float(difference @ solved[:, 0]) + own_effect - gain**2 * read_variance
-        return self._prediction(mean, variance)
+        gain = shared[0, 1] / shared[1, 1]
+        mean = float(forms[0] @ solution.means) + gain * surprise
+        variance = shared[0, 0] - gain * shared[0, 1]
+        with_score = shared[0, 2] - gain * shared[1, 2]
+        of_score = shared[2, 2] - shared[1, 2] ** 2 / shared[1, 1]
+        return self._prediction(mean, variance, with_score**2 / of_score)
 
     def _holds(self, sha: str, snapshot: Snapshot) -> bool:
         return any(
@@ -367,8 +399,9 @@ class Posterior:
         mean = float(form @ solution.means)
         return self._prediction(mean, float(form @ solution.factor.solve(form)))
 
-    def _prediction(self, mean: float, variance: float) -> Prediction:
+    def _prediction(self, mean: float, variance: float, news: float = 0.0) -> Prediction:
         # All sds are in units of an estimated σ, so its degrees of freedom carry over.
         sd = math.sqrt(max(variance, 1e-12))
         p_better = float(stdtr(self.sigma_df, -mean / sd))
-        return Prediction(mean * self.sigma, sd * self.sigma, p_better)
+        news_sd = math.sqrt(max(news, 0.0))
+        return Prediction(mean * self.sigma, sd * self.sigma, p_better, news_sd * self.sigma)

@@ -281,8 +281,8 @@ def _settings_text(task: Mapping[str, Any], metric: PrintedMetric) -> str:
         "[operators]  # how often each is asked, relative to the others",
         "literal = 0.6  # numbers: assignments, keyword arguments, defaults, loops",
         "knob = 0.2  # top-level ALL_CAPS constants",
-        "merge = 0.2  # two parents by a three-way merge",
-        "guided = 0.2  # one parent, with edits from the whole archive that seem to help",
+        "merge = 0.1  # two parents by a three-way merge",
+        "guided = 0.3  # one parent, with edits from the whole archive that seem to help",
         "structure = 0.0  # edits of the code; made for models in torch, may change what measures",
     ]
     return "\n".join(lines) + "\n"

@@ -552,6 +552,12 @@ class Store:
             rows = session.scalars(select(DecisionRow).order_by(DecisionRow.id))
             return [row.value() for row in rows]
 
+    def decided(self, *kinds: str) -> list[Json]:
+        """What the decisions of these kinds were about, oldest first."""
+        with self._database.reading() as session:
+            wanted = select(DecisionRow.payload).where(DecisionRow.kind.in_(kinds))
+            return list(session.scalars(wanted.order_by(DecisionRow.id)))
+
     def add_request(self, kind: str, payload: Json, *, at: float | None = None) -> int:
         """Ask something of a live run; returns the request's number."""
         with self._database.writing() as session:

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -281,6 +283,8 @@ def test_a_prediction_is_the_same_whether_or_not_the_running_variant_was_fitted(
     )
     assert inside.mean == pytest.approx(outside.mean, abs=1e-5)
     assert inside.sd == pytest.approx(outside.sd, abs=1e-5)
+    assert inside.news_sd == pytest.approx(outside.news_sd, abs=1e-5)
+    assert 0 < inside.news_sd < inside.sd
 
 
 def test_a_snapshot_that_was_fitted_is_not_used_twice():
@@ -290,7 +294,9 @@ def test_a_snapshot_that_was_fitted_is_not_used_twice():
     posterior = believe(world)
     snapshot = Snapshot(FRACTION, world.readings[-1].bpb)
     predicted = posterior.predict_final(world.nodes[-1], snapshot, rival=BASELINE)
-    assert predicted == posterior.compare(sha, BASELINE)
+    compared = posterior.compare(sha, BASELINE)
+    assert dataclasses.replace(predicted, news_sd=0.0) == compared
+    assert 0 < predicted.news_sd < compared.sd
 
 
 def test_a_merge_that_was_not_fitted_can_be_predicted():

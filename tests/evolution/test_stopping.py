@@ -1,17 +1,28 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from evolution.noise import SnapshotPair, fit
-from evolution.stopping import decide, rank_correlation, reason_to_wait
+from evolution.noise import Prediction, Reading, SnapshotPair, fit
+from evolution.stopping import (
+    Costs,
+    Earlier,
+    decide,
+    least_improvement,
+    rank_correlation,
+    reason_to_wait,
+)
 from population import Snapshot
 from tests.evolution.worlds import BASELINE, FRACTION, OFFSET, World, grown
+
+COSTS = Costs(until=0.4, rest=0.75)
 
 
 def believe(world):
     return fit(world.nodes, world.readings, fraction=FRACTION)
 
 
-def ask(posterior, excess, *, rng=None, parents=(BASELINE,), **kwargs):
+def ask(posterior, excess, *, rng=None, parents=(BASELINE,), judged=(), **kwargs):
     level = posterior.mean(parents[0]) if parents[0] in posterior else 1.55
     return decide(
         posterior,
@@ -19,7 +30,8 @@ def ask(posterior, excess, *, rng=None, parents=(BASELINE,), **kwargs):
         parents=parents,
         snapshot=Snapshot(FRACTION, level + OFFSET + excess),
         rng=rng or np.random.default_rng(0),
-        **kwargs,
+        earlier=Earlier(COSTS, judged),
+        **({"threshold": 0.1} | kwargs),
     )
 
 
@@ -71,6 +83,7 @@ def test_the_fitter_parent_is_the_one_to_beat():
         parents=(bad, good),
         snapshot=Snapshot(FRACTION, 1.55 + OFFSET),
         rng=np.random.default_rng(0),
+        earlier=Earlier(COSTS),
     )
     assert both.p_better < 0.1 < p_better[0]
 
@@ -130,3 +143,101 @@ def test_exempt_trials_can_switch_the_rule_off():
     posterior = believe(world)
     assert reason_to_wait(posterior) is None
     assert reason_to_wait(posterior, exempt_trials=(1,)) is None
+
+
+# --- what is worth the rest ----------------------------------------------------------------------
+
+
+def test_a_run_goes_on_where_it_promises_more_for_its_time_than_new_ones_do(posterior):
+    poor, rich = [1e-6] * 20, [0.05] * 20
+    assert not ask(posterior, 0.005, judged=poor).stop
+    decision = ask(posterior, 0.005, judged=rich, exempt_share=0.0)
+    assert decision.stop
+    assert 0 < decision.improvement < 0.05
+    assert "worth the rest" in decision.reason
+    assert not ask(posterior, -0.08, judged=rich).stop
+
+
+def test_until_eight_snapshots_are_known_the_probability_decides(posterior):
+    few, enough = [0.05] * 7, [0.05] * 8
+    assert not ask(posterior, 0.0, judged=few, threshold=0.15).stop
+    assert ask(posterior, 0.0, judged=enough, exempt_share=0.0).stop
+
+
+@given(
+    st.lists(st.floats(0.0, 0.1), min_size=1, max_size=40),
+    st.floats(0.1, 2.0),
+    st.floats(0.05, 2.0),
+)
+def test_no_other_threshold_buys_more_improvement_for_the_time(judged, until, rest):
+    costs = Costs(until, rest)
+
+    def rate(least):
+        going = [gain for gain in judged if gain >= least]
+        return sum(going) / (len(judged) * until + len(going) * rest)
+
+    best = rate(least_improvement(judged, costs))
+    assert all(rate(other) <= best * (1 + 1e-9) for other in judged)
+
+
+@given(st.lists(st.floats(1e-4, 0.1), min_size=2, max_size=40), st.floats(0.1, 2.0))
+def test_where_the_rest_costs_nothing_nothing_is_stopped(judged, until):
+    assert least_improvement(judged, Costs(until, 0.0)) == min(judged)
+
+
+def test_the_less_a_snapshot_says_the_fewer_runs_are_stopped():
+    chance = np.random.default_rng(6)
+    shares = []
+    for blur in (0.2, 1.0, 5.0):  # of the snapshot, in effects
+        effects = chance.normal(1.0, 1.0, 4000)
+        seen = effects + blur * chance.normal(size=4000)
+        weight = 1 / (1 + blur**2)
+        sd = blur * np.sqrt(weight)
+        news = sd**2 / np.sqrt(sd**2 + 1)
+        gains = [Prediction(m, sd, 0.5, news).improvement for m in 1 + weight * (seen - 1)]
+        shares.append(np.mean(np.array(gains) < least_improvement(gains, COSTS)))
+    assert shares[0] > shares[1] > shares[2]
+
+
+def test_the_worth_of_a_score_is_the_mean_of_what_will_then_be_believed_gained():
+    chance = np.random.default_rng(7)
+    effects = chance.normal(0.3, 0.8, 200_000)
+    scores = effects + chance.normal(size=effects.size)
+    believed = 0.3 + (scores - 0.3) * 0.8**2 / (0.8**2 + 1)
+    news = 0.8**2 / np.hypot(0.8, 1)
+    expected = np.maximum(0.0, -believed).mean()
+    assert Prediction(0.3, 0.8, 0.5, news).improvement == pytest.approx(expected, rel=0.02)
+    assert Prediction(0.3, 0.8, 0.5).improvement == 0.0
+    assert Prediction(-0.3, 0.8, 0.5).improvement == 0.3
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(0, 1000), st.booleans())
+def test_the_mean_moves_as_far_as_was_foretold(seed, is_known):
+    """Against the fit itself: the posterior mean after the score, over scores that may come."""
+    world = grown(seed, size=10, disaster_share=0.0)
+    posterior = believe(world)
+    parent = world.nodes[-1].sha
+    child = world.mutate(parent)
+    nodes = world.nodes if is_known else world.nodes[:-1]
+    before = fit(nodes, world.readings, fraction=FRACTION, scales=posterior.scales)
+    snapshot = Snapshot(FRACTION, posterior.mean(parent) + OFFSET + 0.002)
+    node = world.nodes[-1]
+    told = before.predict_final(node, snapshot, rival=BASELINE)
+
+    def after(score):
+        readings = [
+            *world.readings,
+            Reading(child, snapshot.bpb, 9999, FRACTION),
+            Reading(child, score, 9999),
+        ]
+        later = fit(world.nodes, readings, fraction=FRACTION, scales=posterior.scales)
+        return later.compare(child, BASELINE)
+
+    low, high = after(told.mean + 1.5), after(told.mean + 1.5 + 2 * before.sigma)
+    assert told.news_sd <= told.sd * (1 + 1e-9)
+    # What the score leaves of the variance, were it as the model says; factors of edits and σ move
+    # a little with it.
+    left = np.sqrt(max(told.sd**2 - told.news_sd**2, 0.0))
+    assert left == pytest.approx(low.sd, rel=0.35)
+    assert high.mean > low.mean
