@@ -79,6 +79,7 @@ setup(
         "openai": ["openai>=3.54"],
         "notebooks": ["ipykernel>=6.29", "jupyterlab>=4.2"],
         "dev": [
+            "cmaes>=0.12",
             "coverage>=7.10",
             "hypothesis>=6.100",
             "import-linter>=2.1",
@@ -87,6 +88,7 @@ setup(
             "nbclient>=0.10",
             "nbformat>=5.10",
             "openai>=3.54",
+            "optuna>=5.0",
             "pandas-stubs",
             "pytest>=8.2",
             "pytest-timeout>=2.3",

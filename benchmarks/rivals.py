@@ -283,19 +283,26 @@ RIVALS: dict[str, Callable[[Proposer], Rival]] = {
 
 
 def played_out(
-    arm: str, landscape: Landscape, seed: int, *, workers: int, device_seconds: float
+    arm: str,
+    made: Callable[[Proposer], Rival],
+    landscape: Landscape,
+    seed: int,
+    *,
+    workers: int,
+    device_seconds: float,
 ) -> Course:
     """One search of a rival, in virtual time.
 
     Args:
-        arm: Which of `RIVALS`.
+        arm: What the rival is called.
+        made: Makes it, e.g. one of `RIVALS`.
         landscape: Searched.
         seed: Of all chance of the search.
         workers: Trainings at once.
         device_seconds: To spend, of all workers together.
     """
     rng = np.random.default_rng([seed, *arm.encode()])
-    rival = RIVALS[arm](Proposer(landscape, rng))
+    rival = made(Proposer(landscape, rng))
     course = Course(arm, landscape.world.name, landscape.number, seed, workers)
     running: list[tuple[float, int, str, Measured]] = []
     now = 0.0

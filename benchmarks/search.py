@@ -1,17 +1,17 @@
 """Which search finds most for its device-seconds? The engine and its rivals on known worlds.
 
 The engine is the run's own code with virtual trainings (``benchmarks/world_search.py``), with its
-shipped settings; what rivals are is in ``benchmarks/rivals.py``, what worlds are in
-``benchmarks/worlds.py``. Every search sees the same instances of a world, and the budget counts
-device-seconds: a crash, a run stopped early and a run of the baseline cost what they take.
+shipped settings; rivals are in ``benchmarks/rivals.py`` and ``tuners.py``, worlds in ``worlds.py``.
+Every search sees the same instances of a world, and the budget counts device-seconds: a crash, a
+run stopped early and a run of the baseline cost what they take.
 
 What the engine would hand over is its champion before any verdict, whose pairs would cost more;
 what a rival would is its best score.
 
 Reported for each world and number of workers: the true gain over the baseline of what a search
-would hand over, after the device-seconds of 100 and 300 whole trainings, with 95 % t-intervals over
-instances; and the device-seconds that keep/revert needs on average to have what the engine has at
-300, over the engine's, with a bootstrap interval over instances.
+would hand over, after the device-seconds of 100 and of all whole trainings, with 95 % t-intervals
+over instances; and the device-seconds that keep/revert needs on average to have what the engine has
+at the end, over the engine's, with a bootstrap interval over instances.
 
     python -m benchmarks.search --worlds plain rugged --workers 1 16 --instances 4
 
@@ -24,8 +24,10 @@ import hashlib
 import json
 import math
 import os
+import shlex
 import statistics
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,15 +35,18 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from benchmarks.courses import Course
 from benchmarks.effects import Interval
-from benchmarks.rivals import RIVALS, played_out
+from benchmarks.rivals import RIVALS, Proposer, Rival, played_out
+from benchmarks.search_results import Result, save_figure
+from benchmarks.tuners import TUNERS
 from benchmarks.world_search import evolved
 from benchmarks.worlds import FULL_SECONDS, KEPT_WORLDS, SETUP_SECONDS, WORLDS, Landscape
 
 ENGINE = "evoresearch"
+EVERY_RIVAL: Mapping[str, Callable[[Proposer], Rival]] = {**RIVALS, **TUNERS}
+EVERY_ARM = (ENGINE, *EVERY_RIVAL)
 REFERENCE = "keep/revert"
 WHOLE = SETUP_SECONDS + FULL_SECONDS  # device-seconds of one whole training
 MARKS = (100, 300)  # budgets told, in whole trainings
@@ -72,7 +77,12 @@ def search(asked: Asked) -> Course:
     if asked.arm == ENGINE:
         return evolved(landscape, asked.number, workers=asked.workers, device_seconds=seconds)
     return played_out(
-        asked.arm, landscape, asked.number, workers=asked.workers, device_seconds=seconds
+        asked.arm,
+        EVERY_RIVAL[asked.arm],
+        landscape,
+        asked.number,
+        workers=asked.workers,
+        device_seconds=seconds,
     )
 
 
@@ -123,12 +133,14 @@ def _kept(asked: Asked, place: Path) -> None:
 def code_of(arm: str) -> str:
     """What an arm's courses follow from: a hash of the code that searches and of the worlds."""
     root = Path(__file__).parents[1]
-    paths = [root / "benchmarks" / f"{name}.py" for name in ("courses", "worlds", "rivals")]
-    paths += [root / "agents" / "knob_moves.py"]
+    of_arm = ("world_search",) if arm == ENGINE else ("rivals",)
+    of_arm += ("tuners",) if arm in TUNERS else ()
+    paths = [root / "benchmarks" / f"{name}.py" for name in ("courses", "worlds", *of_arm)]
     if arm == ENGINE:
         folders = ("agents", "evolution", "population")
         paths += [path for folder in folders for path in sorted((root / folder).rglob("*.py"))]
-        paths += [root / "benchmarks" / "world_search.py"]
+    else:
+        paths += [root / "agents" / "knob_moves.py"]
     digest = hashlib.sha256()
     for path in paths:
         digest.update(path.read_bytes())
@@ -175,15 +187,15 @@ def catching_up(
     return ratio(np.arange(len(target))), float(low), float(high)
 
 
-def report(courses: Sequence[Course], options: argparse.Namespace) -> Table:
-    """One row for each world and number of workers."""
-    marks = [mark for mark in MARKS if mark <= options.trainings]
-    table = Table(title="true gain in mbpb")
-    for column in ("world", "workers", "arm", *(f"at {mark}" for mark in marks)):
-        table.add_column(column)
-    table.add_column(f"device-seconds for our gain at {options.trainings}, of ours")
-    for world in options.worlds:
-        for workers in options.workers:
+def report(courses: Sequence[Course], options: argparse.Namespace) -> Result:
+    """One row for each world, number of workers and search; one for all worlds together."""
+    marks = [*(mark for mark in MARKS if mark < options.trainings), options.trainings]
+    last = f"device-seconds for our gain at {options.trainings}, of ours"
+    columns = ("world", "workers", "search", *(f"at {mark}" for mark in marks), last)
+    rows: list[Sequence[str]] = []
+    for workers in options.workers:
+        ratios = []
+        for world in options.worlds:
             here = [c for c in courses if c.world == world and c.workers == workers]
             ours = [c for c in here if c.arm == ENGINE]
             for arm in options.arms:
@@ -194,12 +206,28 @@ def report(courses: Sequence[Course], options: argparse.Namespace) -> Table:
                 ]
                 times = ""
                 if arm == REFERENCE and ours:
-                    patience = options.patience
-                    found = catching_up(ours, of_arm, options.trainings, patience)
-                    words = [f"{'≥ ' if one >= patience else ''}{one:.2f}" for one in found]
+                    found = catching_up(ours, of_arm, options.trainings, options.patience)
+                    ratios.append(found[0])
+                    words = [f"{'≥ ' if x >= options.patience else ''}{x:.2f}" for x in found]
                     times = f"{words[0]} ({words[1]} to {words[2]})"
-                table.add_row(world, str(workers), arm, *cells, times)
-    return table
+                rows.append((world, str(workers), arm, *cells, times))
+        if len(ratios) > 1:
+            mean = f"{statistics.fmean(ratios):.2f}"
+            blanks = [""] * len(marks)
+            rows.append(("mean of worlds", str(workers), REFERENCE, *blanks, mean))
+    title = (
+        f"true gain in mbpb after so many whole trainings; {options.instances} instances, ± 95 %"
+    )
+    return Result(title, columns, rows)
+
+
+def _without_keep(words: Sequence[str]) -> list[str]:
+    """The command without where its results are kept."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--keep")
+    parser.add_argument("--folder")
+    parser.add_argument("--jobs")
+    return parser.parse_known_args(list(words))[1]
 
 
 def main() -> None:
@@ -208,15 +236,22 @@ def main() -> None:
     everything = [*WORLDS, *KEPT_WORLDS]
     parser.add_argument("--worlds", nargs="+", choices=everything, default=list(WORLDS))
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 4, 16])
-    parser.add_argument("--arms", nargs="+", choices=[ENGINE, *RIVALS], default=[ENGINE, *RIVALS])
+    parser.add_argument("--arms", nargs="+", choices=EVERY_ARM, default=EVERY_ARM)
     parser.add_argument("--instances", type=int, default=8, help="of each world, 2 or more")
     parser.add_argument("--trainings", type=int, default=300, help="whole ones, of each search")
     parser.add_argument("--patience", type=int, default=8, help="times that for keep/revert")
     parser.add_argument("--jobs", type=int, default=1, help="searches at once")
     parser.add_argument("--folder", type=Path, default=Path("build/search"))
+    parser.add_argument("--keep", type=Path, help="a folder for the table and a figure of it")
     options = parser.parse_args()
     courses = searched(all_asked(options), options.folder, options.jobs)
-    Console().print(report(courses, options))
+    result = report(courses, options)
+    Console().print(result.table())
+    if options.keep is not None:
+        options.keep.mkdir(parents=True, exist_ok=True)
+        command = f"python -m benchmarks.search {shlex.join(_without_keep(sys.argv[1:]))}"
+        (options.keep / "search.md").write_text(result.markdown(command), encoding="utf-8")
+        save_figure(courses, options.keep / "search.png", seconds=WHOLE, most=options.trainings)
 
 
 if __name__ == "__main__":
