@@ -19,11 +19,12 @@ from rich.table import Table
 
 from evolution.belief import BPB_SIGMA, believe, readings_of
 from evolution.noise import Prediction, fit
-from evolution.stopping import MIN_JUDGED, Costs, least_improvement, reason_to_wait
+from evolution.stopping import LATEST, MIN_JUDGED, Costs, costs_of, least_worth, reason_to_wait
 from population import Purpose, RunPaths, Snapshot, Store, Trial, TrialStatus
 from population.pedigree import VariantNode
 
 FRACTION = 0.25  # where the stored run was read
+FIRST_THRESHOLD = 0.15  # of the engine's first ones, as shipped
 THRESHOLDS = (0.15, 0.25, 0.35, 0.45)  # of the probability of beating the parent
 
 
@@ -46,6 +47,7 @@ def judged(store: Store) -> list[Judged]:
     variants = {variant.sha: variant for variant in store.variants()}
     trials = [t for t in store.trials() if t.purpose is not Purpose.VERDICT and t.finished_at]
     trials.sort(key=lambda trial: trial.finished_at or 0.0)
+    nodes = [VariantNode.of(variant) for variant in variants.values()]
     found = []
     for place, trial in track(list(enumerate(trials)), "trials", transient=True):
         snapshots = [s for s in _snapshots(trial) if s.fraction == FRACTION]
@@ -53,19 +55,12 @@ def judged(store: Store) -> list[Judged]:
         if trial.purpose is not Purpose.SCREEN or not snapshots:
             continue
         readings = [r for earlier in trials[:place] for r in readings_of(earlier, FRACTION)]
-        read = {reading.variant for reading in readings}
-        nodes = [
-            VariantNode.of(v)
-            for v in variants.values()
-            if v.created_at <= variant.created_at or v.sha in read
-        ]
         posterior = fit(nodes, readings, fraction=FRACTION, prior_sigma=BPB_SIGMA)
         rivals = [sha for sha in variant.parents if posterior.is_scored(sha)]
         if reason_to_wait(posterior) is not None or not rivals:
             continue
         rival = min(rivals, key=posterior.mean)
-        node = VariantNode.of(variant)
-        prediction = posterior.predict_final(node, snapshots[0], rival=rival)
+        prediction = posterior.predict_final(VariantNode.of(variant), snapshots[0], rival=rival)
         is_whole = trial.status is TrialStatus.COMPLETE
         gain = -belief.compare(variant.sha, rival).mean if is_whole else None
         found.append(Judged(prediction, gain))
@@ -81,12 +76,14 @@ def by_probability(threshold: float) -> Callable[[Sequence[Judged]], list[bool]]
     return lambda trials: [one.prediction.p_better >= threshold for one in trials]
 
 
-def by_improvement(trials: Sequence[Judged], costs: Costs) -> list[bool]:
-    """Go on by the engine's rule."""
-    gains = [one.prediction.improvement for one in trials]
+def by_worth(trials: Sequence[Judged], costs: Costs) -> list[bool]:
+    """Go on by the engine's rule: the first eight by their probability, as there."""
+    worths = [one.prediction.worth for one in trials]
     return [
-        place < MIN_JUDGED or gain >= least_improvement(gains[: place + 1], costs)
-        for place, gain in enumerate(gains)
+        one.prediction.p_better >= FIRST_THRESHOLD
+        if place < MIN_JUDGED
+        else worths[place] >= least_worth(worths[max(0, place - LATEST) : place + 1], costs)
+        for place, one in enumerate(trials)
     ]
 
 
@@ -94,15 +91,13 @@ def main() -> None:
     """Judge, then print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--run", type=Path, default=Path("analysis/sample"))
-    parser.add_argument("--set-up", type=float, default=0.15, help="of a trial, in budgets")
     options = parser.parse_args()
     with Store.open(RunPaths(options.run).database, read_only=True) as store:
-        trials = judged(store)
-    costs = Costs(FRACTION + options.set_up, 1 - FRACTION)
+        trials, costs = judged(store), costs_of(store.trials(), FRACTION)
     rules = {f"P(better) ≥ {t:g}": by_probability(t) for t in THRESHOLDS}
-    rules["expected improvement for its time"] = lambda some: by_improvement(some, costs)
+    rules["worth of the rest"] = lambda some: by_worth(some, costs)
     table = Table(title=f"{len(trials)} trials at their snapshot; gains in mbpb")
-    for column in ("rule", "run on", "gains kept", "gains lost", "cost, in budgets"):
+    for column in ("rule", "run on", "gains kept", "gains lost", "minutes"):
         table.add_column(column)
     for name, rule in rules.items():
         going = rule(trials)
@@ -110,7 +105,7 @@ def main() -> None:
         kept = sum(gain for gain, goes_on in zip(gains, going, strict=True) if goes_on)
         lost = sum(gains) - kept
         cost = len(trials) * costs.until + sum(going) * costs.rest
-        table.add_row(name, str(sum(going)), f"{kept:.0f}", f"{lost:.0f}", f"{cost:.0f}")
+        table.add_row(name, str(sum(going)), f"{kept:.0f}", f"{lost:.0f}", f"{cost / 60:.0f}")
     Console().print(table)
 
 

@@ -217,8 +217,8 @@ class Breeder:
         single = [
             variant
             for sha, variant in field.variants.items()
-            if len(variant.parents) == 1
-            and not (variant.adds or variant.drops or sha in field.barred)
+            if variant.parents
+            and not (variant.unites or sha in field.barred)
             and sha in belief
             and belief.is_scored(sha)
         ]

@@ -162,7 +162,7 @@ class Briefings:
     def _plain_gain(self, sha: str, field: Field) -> float | None:
         """A mutation's gain over its parent, without its error; None if one has no score."""
         variant, fitnesses = field.variants.get(sha), field.known.fitnesses
-        if variant is None or len(variant.parents) != 1:
+        if variant is None or not variant.parents or variant.unites:
             return None
         own, before = fitnesses[sha].mean, fitnesses.get(variant.parents[0])
         return None if own is None or before is None or before.mean is None else before.mean - own

@@ -39,7 +39,7 @@ class SourceCredit:
         best: Name of the one that gained most over its better parent; None while none is scored.
         best_gain: That gain, in the unit of the run's score; positive is better.
         best_gain_sd: Its standard deviation, the two fitnesses taken as independent.
-        kept: Those of its variants that the champion descends from, or is.
+        kept: Those of its variants whose edits the champion carries.
     """
 
     source: Source

@@ -35,7 +35,7 @@ from evolution.racing import REPLICATE_SHARE, contender
 from evolution.requests import answered
 from evolution.review import Reviewer, reading_of
 from evolution.selection import HallOfFame
-from evolution.stopping import Costs, Earlier, decide
+from evolution.stopping import Earlier, costs_of, decide
 from evolution.story import Story
 from evolution.workspace import Workspace
 from population import (
@@ -54,6 +54,7 @@ from population import (
 )
 from population.assurance import by_variant
 from population.errors import EvolveError
+from population.pedigree import VariantNode
 from population.records import Json
 
 #: Attempts at a trial that fails by our own fault, before it is recorded as failed.
@@ -62,8 +63,6 @@ HARNESS_ATTEMPTS = 3
 FAULTS_IN_A_ROW = 4
 #: Turns of breeding in a row that made nothing, before the search gives up.
 BARREN_TURNS = 25
-#: How a trial ends that gives no score by its own fault.
-FAILED = (TrialStatus.CRASHED, TrialStatus.TIMED_OUT, TrialStatus.REJECTED)
 #: A stored fitness is written anew once it is off by this share of its sd.
 STALE = 1e-3
 #: Longest wait for news from the workers, in seconds.
@@ -463,9 +462,8 @@ class Engine:
             return
         decision = decide(
             self._belief(),
-            variant=trial.variant,
-            parents=self._store.variant(trial.variant).parents,
-            snapshot=event.snapshot,
+            VariantNode.of(self._store.variant(trial.variant)),
+            event.snapshot,
             threshold=settings.p_better,
             exempt_share=settings.exempt,
             earlier=self._earlier(event.snapshot.fraction),
@@ -474,7 +472,7 @@ class Engine:
         facts = {
             "trial": trial.id,
             "p_better": decision.p_better,
-            "improvement": decision.improvement,
+            "worth": decision.worth,
             "exempt": decision.exempt,
         }
         self._decided("stop" if decision.stop else "go_on", facts)
@@ -483,30 +481,15 @@ class Engine:
             self._executor.stop(trial.id, decision.reason)
 
     def _earlier(self, fraction: float) -> Earlier:
-        """What was decided at earlier snapshots, and what trials cost."""
+        """What was decided at earlier snapshots, the last time each trial came so far."""
         found = self._store.decided("stop", "go_on")
-        facts = [payload for payload in found if isinstance(payload, dict)]
-        gains = [each.get("improvement") for each in facts]
+        facts = {str(each["trial"]): each for each in found if isinstance(each, dict)}
+        worths = [each.get("worth") for each in facts.values()]
         return Earlier(
-            costs=self._costs(fraction, len(facts)),
-            improvements=[float(gain) for gain in gains if isinstance(gain, float)],
-            exempt_trials=[int(str(each["trial"])) for each in facts if each["exempt"]],
+            costs=costs_of(self._store.trials(), fraction),
+            worths=[float(worth) for worth in worths if isinstance(worth, float)],
+            exempt_trials=[int(trial) for trial, each in facts.items() if each["exempt"]],
         )
-
-    def _costs(self, fraction: float, judged: int) -> Costs:
-        """What trials cost so far, in whole trainings."""
-        ended = [
-            trial.outcome
-            for trial in self._store.trials()
-            if trial.purpose is not Purpose.VERDICT and trial.outcome is not None
-        ]
-        whole = [o for o in ended if o.status is TrialStatus.COMPLETE and o.train_seconds > 0]
-        if not whole:
-            return Costs(fraction, 1 - fraction)
-        training = float(np.median([o.train_seconds for o in whole]))
-        set_up = float(np.median([o.total_seconds - o.train_seconds for o in whole]))
-        lost = sum(o.total_seconds for o in ended if o.status in FAILED) / max(judged, 1)
-        return Costs(fraction + (set_up + lost) / training, 1 - fraction)
 
     def _finish(self, event: Finished) -> None:
         if self._is_tried_again(event):

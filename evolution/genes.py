@@ -6,7 +6,7 @@ far worse.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evolution.belief import believe
@@ -19,7 +19,7 @@ CONFOUNDED = -0.7
 
 @dataclass(frozen=True, slots=True)
 class Confounded:
-    """Another listed edit that this one cannot be told apart from: with the correlation."""
+    """Another edit that this one cannot be told apart from: with the correlation."""
 
     name: str
     correlation: float
@@ -42,7 +42,8 @@ class Gene:
         carriers: Variants that carry it, its maker among them.
         scored: Of these, how many have a reading.
         is_carried: True if the variant that was asked for carries it.
-        confounded: Listed edits that it cannot be told apart from, the worst first.
+        confounded: Edits that it cannot be told apart from, the worst first: looked for among
+            those that are listed or carried, and those next to it in the family tree.
     """
 
     sha: str
@@ -59,9 +60,24 @@ class Gene:
     confounded: tuple[Confounded, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Genes:
+    """The edits of a variant, or of a whole run.
+
+    Attributes:
+        asked: The variant that was asked for.
+        listed: Its edits, the most useful first; those without a reading are left out.
+        count: How many there are in all.
+    """
+
+    asked: Variant
+    listed: tuple[Gene, ...]
+    count: int
+
+
 def genes(
     store: Store, key: str | None = None, *, everywhere: bool = False, most: int | None = None
-) -> tuple[Variant, list[Gene]]:
+) -> Genes:
     """The edits of a variant, or of the whole run, the most useful first.
 
     Args:
@@ -69,9 +85,6 @@ def genes(
         key: Whose edits; by default the champion's.
         everywhere: True for every edit that was measured, whoever carries it.
         most: So many are listed at most; None for all.
-
-    Returns:
-        The variant that was asked for, and its edits; those without a reading are left out.
 
     Raises:
         StoreError: There is no such variant; or no champion, and none was named.
@@ -87,50 +100,51 @@ def genes(
         asked, belief = store.variant(champion), believe(store)
     lineage = Lineage(variants.values())
     carried = lineage.edits(asked.sha)
-    listed = [
-        sha
-        for sha, variant in variants.items()
-        if variant.parents and belief.is_scored(sha) and (everywhere or sha in carried)
-    ]
-    means = belief.edit_means(listed)
-    listed = sorted(listed, key=lambda sha: (means[sha], sha))[:most]
-    return asked, _measured(listed, variants, lineage, belief, carried)
-
-
-def _measured(
-    listed: Sequence[str],
-    variants: dict[str, Variant],
-    lineage: Lineage,
-    belief: Posterior,
-    carried: frozenset[str],
-) -> list[Gene]:
+    measured = {sha for sha, v in variants.items() if v.parents and belief.is_scored(sha)}
+    wanted = [sha for sha in variants if sha in measured and (everywhere or sha in carried)]
+    means = belief.edit_means(wanted)
+    listed = sorted(wanted, key=lambda sha: (means[sha], sha))[:most]
+    near = {kin for sha in listed for kin in (*lineage.parents(sha), *lineage.children(sha))}
+    others = [sha for sha in variants if sha in measured & ({*listed} | carried | near)]
+    confounded = _confounded(listed, others, variants, belief)
     carriers, scored = Counter[str](), Counter[str]()
     for sha in variants:
         carriers.update(lineage.edits(sha))
         scored.update(lineage.edits(sha) if belief.is_scored(sha) else ())
-    effects, correlations = belief.edit_effects(listed), belief.edit_correlations(listed)
-    found = []
-    for row, sha in enumerate(listed):
-        variant, effect = variants[sha], effects[sha]
-        others = sorted(
-            (float(correlation), variants[listed[place]].name)
-            for place, correlation in enumerate(correlations[row])
-            if place != row and correlation <= CONFOUNDED
+    effects = belief.edit_effects(listed)
+    found = [
+        Gene(
+            sha=sha,
+            name=variants[sha].name,
+            origin=variants[sha].origin.value,
+            operator=variants[sha].operator,
+            hypothesis=variants[sha].hypothesis,
+            gain=-effects[sha].mean,
+            gain_sd=effects[sha].sd,
+            p_helpful=belief.p_helpful(effects[sha]),
+            carriers=carriers[sha],
+            scored=scored[sha],
+            is_carried=sha in carried,
+            confounded=confounded[sha],
         )
-        found.append(
-            Gene(
-                sha=sha,
-                name=variant.name,
-                origin=variant.origin.value,
-                operator=variant.operator,
-                hypothesis=variant.hypothesis,
-                gain=-effect.mean,
-                gain_sd=effect.sd,
-                p_helpful=belief.p_helpful(effect),
-                carriers=carriers[sha],
-                scored=scored[sha],
-                is_carried=sha in carried,
-                confounded=tuple(Confounded(name, correlation) for correlation, name in others),
-            )
+        for sha in listed
+    ]
+    return Genes(asked, tuple(found), len(wanted))
+
+
+def _confounded(
+    listed: Sequence[str],
+    others: Sequence[str],
+    variants: Mapping[str, Variant],
+    belief: Posterior,
+) -> dict[str, tuple[Confounded, ...]]:
+    """For each listed edit those of the others that it cannot be told apart from."""
+    found = {}
+    for sha, row in zip(listed, belief.edit_correlations(listed, others), strict=True):
+        pairs = sorted(
+            (float(correlation), variants[other].name)
+            for other, correlation in zip(others, row, strict=True)
+            if other != sha and correlation <= CONFOUNDED
         )
+        found[sha] = tuple(Confounded(name, correlation) for correlation, name in pairs)
     return found

@@ -157,6 +157,15 @@ class MixedModel:
             form[self._rows.columns["mean", ""]] = 1.0
         return form
 
+    def new_mean_variance(self, node: VariantNode) -> float:
+        """Prior variance of the mean of an operator that no fitted variant is of; else nought."""
+        columns = self._rows.columns
+        if ("merge" if node.unites else "operator", node.operator) in columns or not node.parents:
+            return 0.0
+        if node.unites:
+            return MERGE_MEAN_SD**2
+        return OPERATOR_SD**2 + (0.0 if ("mean", "") in columns else MEAN_SD**2)
+
     def _curve_form(self, form: Form) -> dict[int, float]:
         """The baseline's own curve part is the offset."""
         return {

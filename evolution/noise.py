@@ -68,12 +68,12 @@ class Prediction:
     news_sd: float = 0.0
 
     @property
-    def improvement(self) -> float:
-        """What the score of the run under way is worth, in bpb: its knowledge gradient.
+    def worth(self) -> float:
+        """What the rest of the run is worth, in bpb.
 
-        The mean of max(0, rival's − own) over what will be believed then (Frazier, Powell and
-        Dayanik 2008). Of a gain that the score cannot show nothing comes: an edit that does
-        nothing has half a chance to be better, and no worth.
+        The mean of max(0, rival's − own) over what will be believed once its score is there: the
+        expectation behind the knowledge gradient (Frazier, Powell and Dayanik 2008). A gain that
+        the score cannot show does not count: what does nothing is better with half a chance.
         """
         if self.news_sd <= 0:
             return max(0.0, -self.mean)
@@ -251,7 +251,8 @@ class Posterior:
     def edit_effect(self, sha: str) -> Effect:
         """What the variant's own edit does in its company.
 
-        For a mutation, against its parent; for a merge, against the sum of its parents' edits.
+        For a mutation, against its parent; for a merge or a stack, against the sum of the edits
+        that it unites.
 
         Raises:
             KeyError: The variant is unknown or has no parents.
@@ -294,20 +295,25 @@ class Posterior:
             effects[sha] = self.sigma * (float(means[columns(sha)]) - before)
         return effects
 
-    def edit_correlations(self, shas: Sequence[str]) -> NDArray[np.float64]:
-        """How the errors of edits' effects go together: shape (edits, edits), 1 on the diagonal.
+    def edit_correlations(self, shas: Sequence[str], others: Sequence[str]) -> NDArray[np.float64]:
+        """How the errors of edits' effects go with those of others: shape (edits, others).
 
-        Far below zero, their sum is known better than either: they are confounded.
+        Far below zero, the sum of two is known better than either: they are confounded.
 
         Raises:
             KeyError: A variant is unknown or has no parents.
         """
+        found = np.zeros((len(shas), len(others)))
         if not shas:
-            return np.zeros((0, 0))
+            return found
         forms = np.column_stack([self._edit_form(sha) for sha in shas])
-        covariance = forms.T @ self._solution.factor.solve(forms)
-        sds = np.sqrt(np.maximum(np.diag(covariance), 1e-12))
-        return np.asarray(covariance / np.outer(sds, sds), dtype=np.float64)
+        solved = self._solution.factor.solve(forms)
+        variances = np.einsum("ij,ij->j", forms, solved)
+        effects = self.edit_effects(others)
+        for column, sha in enumerate(others):
+            sds = np.sqrt(np.maximum(variances, 1e-12)) * (effects[sha].sd / self.sigma)
+            found[:, column] = self._edit_form(sha) @ solved / sds
+        return found
 
     def p_helpful(self, effect: Effect) -> float:
         """Probability that an edit's effect is below zero."""
@@ -353,12 +359,7 @@ class Posterior:
         rival_form = self._form(rival)
         end = Reading(node.sha, 0.0, 0, 1.0, device_class or model.home_class)
         if self._holds(node.sha, snapshot):
-            difference = self._form(node.sha) - rival_form
-            score = model.expand(model.form(end))
-            solved = solution.factor.solve(np.column_stack([difference, score]))
-            news = float(score @ solved[:, 0]) ** 2 / (float(score @ solved[:, 1]) + 1.0)
-            mean, variance = float(difference @ solution.means), float(difference @ solved[:, 0])
-            return self._prediction(mean, variance, news)
+            return self._predict_held(end, snapshot, rival_form)
         if not model.has_snapshots:
             raise ValueError("No snapshot was fitted, so nothing can be predicted from one.")
         reading = dataclasses.replace(end, bpb=snapshot.bpb, fraction=snapshot.fraction)
@@ -369,6 +370,7 @@ class Posterior:
             fitness = model.expand(model.before(node))
             form = functools.partial(model.before_reading, node)
             own_effect, own_curve = model.own_variances(self.scales, node.unites).tolist()
+            own_effect += model.new_mean_variance(node)
         forms = [fitness - rival_form, model.expand(form(reading)), model.expand(form(end))]
         read, solved = forms[1], solution.factor.solve(np.column_stack(forms))
         # Covariances of the difference, the snapshot and the score: what the three share.
@@ -383,6 +385,20 @@ class Posterior:
         with_score = shared[0, 2] - gain * shared[1, 2]
         of_score = shared[2, 2] - shared[1, 2] ** 2 / shared[1, 1]
         return self._prediction(mean, variance, with_score**2 / of_score)
+
+    def _predict_held(self, end: Reading, snapshot: Snapshot, rival_form: Vector) -> Prediction:
+        """The same where the fit has the snapshot already: its seed noise is half known."""
+        model, solution = self._model, self._solution
+        reading = dataclasses.replace(end, bpb=snapshot.bpb, fraction=snapshot.fraction)
+        difference = self._form(end.variant) - rival_form
+        score, read = model.expand(model.form(end)), model.expand(model.form(reading))
+        # Of the run's seed noise this part of what the snapshot is off its expectation is expected.
+        part = SEED_SHARE / (self.scales.snapshot**2 + SEED_SHARE**2)
+        forms = np.column_stack([difference, score - part * read])
+        shared = forms.T @ solution.factor.solve(forms)
+        of_score = shared[1, 1] + 1.0 - part * SEED_SHARE
+        mean = float(difference @ solution.means)
+        return self._prediction(mean, float(shared[0, 0]), float(shared[0, 1] ** 2 / of_score))
 
     def _holds(self, sha: str, snapshot: Snapshot) -> bool:
         return any(

@@ -16,7 +16,7 @@ class ConfirmedGain:
         label: Of the verdict.
         gain: At home depth, in the unit of the run's score; positive is better.
         usd_per_gain: Dollars for one unit of gain.
-        kept: By ``role, model``: variants of theirs that the champion descends from, or is.
+        kept: By ``role, model``: variants of theirs whose edits the champion carries.
     """
 
     label: str

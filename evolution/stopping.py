@@ -1,16 +1,16 @@
 """Whether a run is hopeless at its snapshot (pure).
 
-A run goes on where the rest of it promises more improvement for its time than a new trial does.
-What new trials promise is read off the snapshots of the run so far: of all thresholds, the one
-that would have bought most expected improvement for the time of all these trials is in force. It is
-the stopping rule of a renewal process (the marginal value theorem, Charnov 1976), without a number
-to set: it stops few runs where snapshots say little or good edits are frequent and large.
+A run goes on where its rest is worth more for the time than a new trial. What new trials are worth
+is read off the snapshots of the run so far: of all thresholds, the one that would have bought
+most worth for the time of all these trials is in force. It is the stopping rule of a renewal
+process (the marginal value theorem, Charnov 1976), without a number to set: it stops few runs where
+snapshots say little or good edits are frequent and large. What a rest is worth: `Prediction.worth`.
 
 One in ten of those that would stop runs on, so that the rule's own error stays known; such a run
 stands for ten.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,23 +18,25 @@ from numpy.random import Generator
 from scipy.stats import rankdata
 
 from evolution.noise import Posterior, SnapshotPair, VariantNode
-from population import Snapshot
+from population import Purpose, Snapshot, Trial, TrialStatus
 
 MIN_PAIRS = 3  # full runs with a snapshot, before its offset counts as known
 MIN_RANKED = 8  # variants with both readings, before their rank correlation is believed
 MIN_CORRELATION = 0.5
-MIN_JUDGED = 8  # snapshots, before what trials promise is read off them
-LATEST = 200  # snapshots that tell it: what promised much once does so no more
+MIN_JUDGED = 8  # snapshots, before what trials are worth is read off them
+LATEST = 200  # snapshots that tell it: what was worth much once is so no more
+MIN_STOPPED = 3  # trials that were stopped, before their cost is known
+#: How a trial ends that gives no score by its own fault.
+FAILED = (TrialStatus.CRASHED, TrialStatus.TIMED_OUT, TrialStatus.REJECTED)
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What trials cost, in training budgets.
+    """What trials cost, in seconds.
 
     Attributes:
-        until: For one reading at a snapshot: set-up, the training up to there, and its share of
-            trials that crashed before.
-        rest: From there to the end.
+        until: Of one that is stopped at its snapshot, with its share of those that fail before.
+        rest: What one that goes on costs beyond that, its scoring included.
     """
 
     until: float
@@ -47,13 +49,13 @@ class Earlier:
 
     Attributes:
         costs: Of trials.
-        improvements: Expected ones at the snapshots of earlier trials, oldest first, in bpb.
+        worths: Of their rests at their snapshots, oldest first, in bpb.
         exempt_trials: Those that should have been stopped and ran on; each counts
             ``1 / exempt_share`` times in the rank correlation, for those that have no score.
     """
 
     costs: Costs
-    improvements: Sequence[float] = ()
+    worths: Sequence[float] = ()
     exempt_trials: Collection[int] = ()
 
 
@@ -64,82 +66,100 @@ class StopDecision:
     Attributes:
         stop: True to end the run now.
         p_better: Probability that it would beat its fitter parent; None while it is not known.
-        improvement: What it is expected to gain over it, in bpb, a loss counting as nothing;
-            None likewise.
+        worth: Of its rest (`Prediction.worth`), in bpb; None likewise.
         exempt: True if it should have stopped, and runs on to test the rule.
         reason: One line, for people.
     """
 
     stop: bool
     p_better: float | None
-    improvement: float | None
+    worth: float | None
     exempt: bool
     reason: str
 
 
 def decide(
     posterior: Posterior,
-    *,
-    variant: str,
-    parents: Sequence[str],
+    node: VariantNode,
     snapshot: Snapshot,
+    *,
     rng: Generator,
     earlier: Earlier,
     threshold: float = 0.15,
     exempt_share: float = 0.10,
 ) -> StopDecision:
-    """Stop the run of ``variant``, or let it go on.
+    """Stop a run, or let it go on.
 
     Args:
         posterior: Fitted with the snapshots of this fraction.
-        variant: Commit of what runs; it need not be among those fitted.
-        parents: Its parents: the fitter one is the rival.
+        node: What runs; it need not be among those fitted. The fitter of its parents is the rival.
         snapshot: What was read.
         rng: Draws the exempt ones; asked only when the run would stop.
         earlier: What earlier trials tell.
-        threshold: While fewer than `MIN_JUDGED` improvements are known, stop below this
-            probability of being better.
+        threshold: While fewer than `MIN_JUDGED` worths are known, stop below this probability of
+            being better.
         exempt_share: Of the would-be stops, this part runs on.
     """
     reason = reason_to_wait(
         posterior, exempt_share=exempt_share, exempt_trials=earlier.exempt_trials
     )
-    rivals = [sha for sha in parents if posterior.is_scored(sha)]
-    if reason is None and (not rivals or not all(sha in posterior for sha in parents)):
+    rivals = [sha for sha in node.parents if posterior.is_scored(sha)]
+    relatives = (*node.parents, *node.adds, *node.drops)
+    if reason is None and (not rivals or not all(sha in posterior for sha in relatives)):
         reason = "nothing is known of its parents yet"
     if reason is not None:
         return StopDecision(False, None, None, False, reason)
     rival = min(rivals, key=posterior.mean)
-    found = posterior.predict_final(VariantNode(variant, tuple(parents)), snapshot, rival=rival)
-    p_better, gain = found.p_better, found.improvement
-    if len(earlier.improvements) < MIN_JUDGED:
+    found = posterior.predict_final(node, snapshot, rival=rival)
+    p_better, worth = found.p_better, found.worth
+    if len(earlier.worths) < MIN_JUDGED:
         is_hopeful = p_better >= threshold
         least = f"{'at least' if is_hopeful else 'below'} {threshold:g}"
         reason = f"P(better than its parent) = {p_better:.3f}, {least}"
     else:
-        worth = least_improvement([*earlier.improvements[-LATEST:], gain], earlier.costs)
-        is_hopeful = gain >= worth
+        needed = least_worth([*earlier.worths[-LATEST:], worth], earlier.costs)
+        is_hopeful = worth >= needed
         reason = (
-            f"expected improvement over its parent {gain / posterior.sigma:.2f} σ, "
-            f"{worth / posterior.sigma:.2f} σ is worth the rest of its budget"
+            f"its rest is worth {worth / posterior.sigma:.2f} σ over its parent, and a new trial "
+            f"more for the time below {needed / posterior.sigma:.2f} σ"
         )
     if is_hopeful:
-        return StopDecision(False, p_better, gain, False, reason)
+        return StopDecision(False, p_better, worth, False, reason)
     if rng.random() < exempt_share:
-        return StopDecision(False, p_better, gain, True, f"{reason}; runs on to test the rule")
-    return StopDecision(True, p_better, gain, False, reason)
+        return StopDecision(False, p_better, worth, True, f"{reason}; runs on to test the rule")
+    return StopDecision(True, p_better, worth, False, reason)
 
 
-def least_improvement(judged: Sequence[float], costs: Costs) -> float:
-    """The expected improvement from which on a run should go on.
+def least_worth(worths: Sequence[float], costs: Costs) -> float:
+    """From which worth of its rest on a run should go on.
 
-    Of all thresholds on ``judged``, the one with the most improvement for the time of all those
-    trials, when every one costs ``until`` and those that go on the ``rest`` as well.
+    Of all thresholds on ``worths``, the one with the most worth for the time of all those trials,
+    when every one costs ``until`` and those that go on the ``rest`` as well.
     """
-    ordered = np.sort(np.asarray(judged, dtype=np.float64))[::-1]
+    ordered = np.sort(np.asarray(worths, dtype=np.float64))[::-1]
     count = np.arange(1, len(ordered) + 1)
     rates = np.cumsum(ordered) / (len(ordered) * costs.until + count * costs.rest)
     return float(ordered[int(np.argmax(rates))])
+
+
+def costs_of(trials: Iterable[Trial], fraction: float) -> Costs:
+    """What offspring cost so far, in medians; in the beginning, what the share of a budget says."""
+    screens = [t for t in trials if t.purpose is Purpose.SCREEN and t.outcome is not None]
+    stopped = _seconds(screens, TrialStatus.STOPPED_EARLY)
+    whole = _seconds(screens, TrialStatus.COMPLETE)
+    if not whole:
+        return Costs(fraction, 1 - fraction)
+    whole_seconds = float(np.median(whole))
+    until = fraction * whole_seconds
+    if len(stopped) >= MIN_STOPPED:
+        until = min(float(np.median(stopped)), whole_seconds)
+    lost = sum(sum(_seconds(screens, status)) for status in FAILED) / (len(whole) + len(stopped))
+    return Costs(until + lost, whole_seconds - until)
+
+
+def _seconds(trials: Iterable[Trial], status: TrialStatus) -> list[float]:
+    ended = (trial.outcome for trial in trials if trial.status is status)
+    return [outcome.total_seconds for outcome in ended if outcome is not None]
 
 
 def reason_to_wait(

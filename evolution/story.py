@@ -178,7 +178,7 @@ class Story:
             result = trial.status.value
         if effect is not None:
             gain = with_unit(shown_gain(-effect.mean, effect.sd, metric), metric)
-            against = "its parent" if len(variant.parents) == 1 else "the sum of its parents"
+            against = "the sum of the edits that it unites" if variant.unites else "its parent"
             result = f"gain {gain} over {against}, {result}"
         return f"{variant.operator}: {variant.hypothesis} → {result}"
 

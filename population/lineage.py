@@ -131,6 +131,14 @@ class Lineage:
         """Everything that descends from it, itself excluded."""
         return self._reach(sha, self.children)
 
+    def heirs(self, sha: str) -> frozenset[str]:
+        """What descends from it, took its edit in, or descends from such; itself excluded."""
+        followers: dict[str, list[str]] = {}
+        for variant in self._variants.values():
+            for one in (*variant.parents, *variant.adds):
+                followers.setdefault(one, []).append(variant.sha)
+        return self._reach(self._known(sha), lambda one: tuple(followers.get(one, ())))
+
     def family(self, sha: str) -> frozenset[str]:
         """Itself, its ancestors, those whose edits any of these took in or out, and theirs."""
         return self._reach(sha, self._relatives) | {sha}

@@ -59,13 +59,16 @@ class Pedigree:
     def __init__(self, nodes: Iterable[VariantNode]) -> None:
         self._nodes = {node.sha: node for node in sorted(nodes, key=lambda node: node.sha)}
         self.order = _relatives_first(self._nodes)
+        self._lines: dict[str, frozenset[str]] = {}  # itself and its ancestors
+        self._depths: dict[str, int] = {}
         self._edits: dict[str, frozenset[str]] = {}
-        self._dropped: dict[str, frozenset[str]] = {}  # of edits that its ancestors had
         self._before: dict[str, Form] = {}
         for node in self.order:
             self._before[node.sha] = self.before(node)
-            inherited, self._dropped[node.sha] = self._inherited(node)
-            self._edits[node.sha] = inherited | {node.sha} if node.parents else inherited
+            self._edits[node.sha] = self.edits(node)
+            lines = (self._lines[parent] for parent in node.parents)
+            self._lines[node.sha] = frozenset[str]({node.sha}).union(*lines)
+            self._depths[node.sha] = max((self._depths[p] + 1 for p in node.parents), default=0)
 
     def __contains__(self, sha: str) -> bool:
         return sha in self._nodes
@@ -77,19 +80,25 @@ class Pedigree:
         """The edits a variant carries; the baseline carries none."""
         if node.sha in self._edits:
             return self._edits[node.sha]
-        inherited, _ = self._inherited(node)
+        inherited = self._inherited(node)
         return inherited | {node.sha} if node.parents else inherited
 
-    def _inherited(self, node: VariantNode) -> tuple[frozenset[str], frozenset[str]]:
-        """The edits it carries beside its own, and those that somebody took out on the way."""
-        carried, dropped = frozenset[str](), frozenset[str]()
-        for parent in node.parents:
-            gone, back = self._dropped[parent], self._edits[parent]
-            # As git merges: what one side took out stays out, although the other still has it.
-            carried = (carried - gone) | (back - dropped)
-            dropped |= gone
-        carried = (carried | frozenset(node.adds)) - frozenset(node.drops)
-        return carried, (dropped | frozenset(node.drops)) - carried
+    def _inherited(self, node: VariantNode) -> frozenset[str]:
+        """The edits it carries beside its own."""
+        carried, line = frozenset[str](), frozenset[str]()
+        for number, parent in enumerate(node.parents):
+            if number == 0:
+                carried, line = self._edits[parent], self._lines[parent]
+                continue
+            # As git merges: what both have, and what either side has beyond their common ancestor;
+            # so an edit that one side took out, or in, since then is out, or in.
+            shared = line & self._lines[parent]
+            base = min(shared, key=lambda sha: (-self._depths[sha], sha), default=None)
+            before = self._edits[base] if base is not None else frozenset[str]()
+            other = self._edits[parent]
+            carried = (carried & other) | ((carried | other) - before)
+            line |= self._lines[parent]
+        return (carried | frozenset(node.adds)) - frozenset(node.drops)
 
     def before(self, node: VariantNode) -> Form:
         """What a variant's fitness would be without its own edit, in terms of other variants.
@@ -105,7 +114,7 @@ class Pedigree:
         first = node.parents[0]
         form = {first: 1}
         if node.unites:
-            carried, _ = self._inherited(node)
+            carried = self._inherited(node)
             own = self._edits[first]
             signs = [(edit, 1) for edit in carried - own] + [(edit, -1) for edit in own - carried]
             for edit, sign in sorted(signs):

@@ -141,7 +141,7 @@ def marks_of(marked: Mapping[str, Marked], variants: Iterable[Variant]) -> dict[
         own = marked.get(variant.sha)
         if own is not None and own.mark is Mark.BANNED:
             marks[variant.sha] = Mark.BANNED
-        elif any(marks.get(parent) in barring for parent in variant.parents):
+        elif any(marks.get(one) in barring for one in (*variant.parents, *variant.adds)):
             marks[variant.sha] = Mark.BARRED
         elif own is not None:
             marks[variant.sha] = own.mark
@@ -149,5 +149,5 @@ def marks_of(marked: Mapping[str, Marked], variants: Iterable[Variant]) -> dict[
 
 
 def barred_by(marks: Mapping[str, Mark]) -> frozenset[str]:
-    """Those that may not breed: banned ones, and what descends from them."""
+    """Those that may not breed: banned ones, what descends from them or took their edits in."""
     return frozenset(sha for sha, mark in marks.items() if mark is not Mark.PINNED)

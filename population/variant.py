@@ -47,3 +47,8 @@ class Variant:
     suggestion: int | None = None
     adds: tuple[str, ...] = ()
     drops: tuple[str, ...] = ()
+
+    @property
+    def unites(self) -> bool:
+        """True if its own edit is only what edits of others do in company."""
+        return len(self.parents) > 1 or bool(self.adds or self.drops)

@@ -1,7 +1,6 @@
 """``evolve genes``: what each edit is worth."""
 
 import dataclasses
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from evolution.genes import Gene
+    from evolution.genes import Genes
     from population import Metric
 
 
@@ -36,7 +35,7 @@ def genes(
     runs: RunsOption = RUNS,
     as_json: JsonOption = False,
 ) -> None:
-    """List what each edit gains in its company, how surely, and who carries it.
+    """List what each edit gains in its company, how surely, and how many variants carry it.
 
     An edit is what one variant changed; that of a merge is what its parents' edits do only
     together. Of two edits that were never apart only the sum is known: they are confounded.
@@ -50,24 +49,26 @@ def genes(
     from population.assurance import by_variant, weakest
 
     with open_store(find_run(runs, run)) as store:
-        asked, found = genes_of(store, variant, everywhere=everywhere, most=top)
+        found = genes_of(store, variant, everywhere=everywhere, most=top)
         metric, how = store.metric(), weakest(by_variant(store.trials()).values())
     facts = {
-        "variant": asked.name,
-        "sha": asked.sha,
+        "variant": found.asked.name,
+        "sha": found.asked.sha,
         "metric": metric.name,
-        "genes": [dataclasses.asdict(gene) for gene in found],
+        "count": found.count,
+        "genes": [dataclasses.asdict(gene) for gene in found.listed],
     }
 
     def show(console: "Console") -> None:
         from evolution.cli.text import clean
 
-        whose = "of the whole run" if everywhere else f"that {clean(asked.name)} carries"
-        if not found:
+        whose = "of the whole run" if everywhere else f"that {clean(found.asked.name)} carries"
+        if not found.listed:
             console.print(f"No edit {whose} was measured yet.", markup=False)
             return
-        console.print(f"edits {whose}, the most useful first", markup=False)
-        console.print(_table(found, metric, asked.name, marks_carried=everywhere))
+        shown = "" if len(found.listed) == found.count else f"{len(found.listed)} of {found.count} "
+        console.print(f"{shown}edits {whose}, the most useful first", markup=False)
+        console.print(_table(found, metric, marks_carried=everywhere))
         scores = f"; scores are {how}" if how is not None else ""
         console.print(
             f"gain of each edit in the company it was measured in, ± 95 %{scores}",
@@ -78,9 +79,7 @@ def genes(
     answer(facts, as_json, show)
 
 
-def _table(
-    found: "Sequence[Gene]", metric: "Metric", asked: str, *, marks_carried: bool
-) -> "Table":
+def _table(found: "Genes", metric: "Metric", *, marks_carried: bool) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
@@ -89,13 +88,13 @@ def _table(
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim", expand=True)
     unit = gain_unit(metric)[1] or metric.name
     table.add_column("edit", no_wrap=True)
-    table.add_column(f"gain ({one_line(unit, 40)})", justify="right", no_wrap=True)
+    table.add_column(Text(f"gain ({one_line(unit, 40)})"), justify="right", no_wrap=True)
     table.add_column("P(helps)", justify="right", no_wrap=True)
     table.add_column("carriers", justify="right", no_wrap=True)
     table.add_column("made by", no_wrap=True)
     table.add_column("confounded with", no_wrap=True)
     table.add_column("idea", no_wrap=True, overflow="ellipsis", ratio=1)
-    for gene in found:
+    for gene in found.listed:
         mark = " *" if marks_carried and gene.is_carried else ""
         confounded = ", ".join(f"{o.name} ({o.correlation:.2f})" for o in gene.confounded[:2])
         table.add_row(
@@ -108,5 +107,5 @@ def _table(
             Text(one_line(gene.hypothesis)),
         )
     if marks_carried:
-        table.caption = f"* {clean(asked)} carries it"
+        table.caption = Text(f"* {clean(found.asked.name)} carries it")
     return table

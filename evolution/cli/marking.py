@@ -100,13 +100,13 @@ def _consequences(store: "Store", found: "Variant", was_pinned: bool) -> list[st
     from population import Lineage
 
     told = []
-    descendants = Lineage(store.variants()).descendants(found.sha)
-    if descendants:
-        count = len(descendants)
+    heirs = Lineage(store.variants()).heirs(found.sha)
+    if heirs:
+        count = len(heirs)
         told.append(f"So {'is' if count == 1 else 'are'} the {count} that descend from it.")
     if was_pinned:
         told.append("Its pin is gone with it.")
     claim = store.fact(CLAIM)
-    if isinstance(claim, dict) and claim.get("champion") in {found.sha, *descendants}:
+    if isinstance(claim, dict) and claim.get("champion") in {found.sha, *heirs}:
         told.append(f"Its claim {claim['label']} is under trial, and is tried to its end.")
     return told

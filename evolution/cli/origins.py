@@ -101,7 +101,7 @@ def print_edits(
     table.add_column("edit", no_wrap=True)
     table.add_column("came by", no_wrap=True)
     table.add_column("made by", no_wrap=True)
-    table.add_column(f"gain ({one_line(unit, 40)})", justify="right", no_wrap=True)
+    table.add_column(Text(f"gain ({one_line(unit, 40)})"), justify="right", no_wrap=True)
     table.add_column("idea", no_wrap=True, overflow="ellipsis", ratio=1)
     for edit in edits:
         known = edit.gain is not None and edit.gain_sd is not None

@@ -54,17 +54,22 @@ def show(
         found = store.variant(variant)
         names = {v.sha: v.name for v in store.variants()}
         children = [v.name for v in store.variants() if found.sha in v.parents]
+        takers = [v.name for v in store.variants() if found.sha in v.adds]
         trials = store.trials(variant=found.sha)
         fitness, metric = store.fitnesses().get(found.sha), store.metric()
         readings = store.readings(champion=found.sha)
         calls = store.calls(variant=found.sha, with_texts=True) if with_calls else []
         people = _people(store, found)
     parents, how = [names.get(sha, sha) for sha in found.parents], of_trials(trials)
+    added, dropped = ([names.get(sha, sha) for sha in shas] for shas in (found.adds, found.drops))
     facts = {
         **dataclasses.asdict(found),
         **people,
         "parent_names": parents,
         "children": children,
+        "added_names": added,
+        "dropped_names": dropped,
+        "taken_in_by": takers,
         "fitness": dataclasses.asdict(fitness) if fitness is not None else None,
         "metric": metric.to_json(),
         "value": metric.shown(fitness.mean) if fitness and fitness.mean is not None else None,
@@ -77,7 +82,14 @@ def show(
         facts["calls"] = calls_as_dicts(calls)
 
     def show_all(console: "Console") -> None:
-        _print_variant(console, found, parents, children, fitness, trials, metric, people)
+        kin = {
+            "parents": parents,
+            "with the edits of": added,
+            "without those of": dropped,
+            "children": children,
+            "its edit is also in": takers,
+        }
+        _print_variant(console, found, kin, fitness, trials, metric, people)
         _print_readings(console, readings)
         if with_calls:
             print_calls(console, calls)
@@ -152,8 +164,7 @@ def _print_diff(console: "Console", text: str) -> None:
 def _print_variant(
     console: "Console",
     variant: "Variant",
-    parents: Sequence[str],
-    children: Sequence[str],
+    kin: Mapping[str, Sequence[str]],
     fitness: "Fitness | None",
     trials: "Sequence[Trial]",
     metric: "Metric",
@@ -178,10 +189,11 @@ def _print_variant(
         "variant": f"{variant.name}, commit {variant.sha}",
         "made by": f"{variant.operator} ({variant.origin}), generation {variant.generation}",
         "hypothesis": variant.hypothesis,
-        "parents": ", ".join(parents) or "none",
-        "children": ", ".join(children) or "none",
-        metric.name: believed,
     }
+    for relation, names in kin.items():
+        if names or relation in ("parents", "children"):
+            facts[relation] = ", ".join(names) or "none"
+    facts[metric.name] = believed
     if people["mark"] is not None:
         note = f": {people['note']}" if people["note"] else ""
         facts["people"] = f"{people['mark']}{note}"

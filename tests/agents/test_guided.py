@@ -1,11 +1,13 @@
+import dataclasses
 import functools
+import itertools
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents import ArchivedEdit, GuidedCrossover, Proposal, Refusal
-from agents.guided import MOST_EDITS
+from agents.guided import CANDIDATES, MOST_EDITS
 from population import Genome, Origin, canonical_hash, knobs, set_knobs
 from tests.agents.parents import TRAIN, a_context
 from tests.builders import a_variant
@@ -64,6 +66,27 @@ def test_an_edit_that_the_parent_has_from_elsewhere_is_not_added():
     assert isinstance(guided([gelu], GELU), Refusal)
 
 
+def test_an_edit_of_which_a_part_is_there_already_stays_out():
+    one = a_knob_edit(7, 0.009, MATRIX_LR=0.02)
+    both = a_knob_edit(8, 0.008, MATRIX_LR=0.02, EMBEDDING_LR=0.5)
+    assert guided([one, both]).adds == (one.variant.sha,)
+    assert guided([both]).adds == (both.variant.sha,)
+    carried = an_edit(9, set_knobs(TRAIN, {"MATRIX_LR": 0.02}), 0.007, is_carried=True)
+    proposal = guided([both, carried], set_knobs(TRAIN, {"MATRIX_LR": 0.02}))
+    assert (proposal.adds, proposal.drops) == ((), (carried.variant.sha,))
+
+
+def test_the_most_promising_edits_alone_are_looked_at():
+    looked = []
+
+    def promising(serial):
+        edit = a_knob_edit(serial, 0.02 - serial / 1e4, MATRIX_LR=0.02)
+        return dataclasses.replace(edit, genomes=lambda: looked.append(serial) or edit.genomes())
+
+    guided([promising(serial) for serial in range(CANDIDATES + 20)])
+    assert set(looked) == set(range(CANDIDATES))
+
+
 def test_little_gain_is_not_worth_a_training():
     edits = [a_knob_edit(i, 0.15 * SIGMA, **{name: 0.5}) for i, name in enumerate(NAMES[:3])]
     assert isinstance(guided(edits), Refusal)
@@ -88,7 +111,8 @@ def test_without_noise_or_archive_there_is_nothing_to_go_by():
     assert isinstance(guided([an_edit(7, GELU, 0.01)], sigma=None), Refusal)
 
 
-VALUES = st.dictionaries(st.sampled_from(NAMES), st.floats(0.01, 0.9), min_size=1, max_size=3)
+VALUE = st.sampled_from([0.3, 0.5]) | st.floats(0.01, 0.9)
+VALUES = st.dictionaries(st.sampled_from(NAMES), VALUE, min_size=1, max_size=3)
 
 
 @settings(max_examples=25, deadline=None)
@@ -107,3 +131,6 @@ def test_each_added_edit_is_there_whole(changes, gains):
         n: v for n, v in wanted.items() if v != before[n]
     }
     assert proposal.expected_gain == pytest.approx(sum(edit.gain for edit in chosen))
+    settings_of = [changes[edits.index(e)] for e in chosen]
+    for one, other in itertools.combinations(settings_of, 2):
+        assert not one.keys() & other.keys()  # no edit counts for what another did

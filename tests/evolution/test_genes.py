@@ -29,7 +29,7 @@ def born(store, serial, *scores, **facts):
 
 
 def named(found):
-    return {gene.name: gene for gene in found}
+    return {gene.name: gene for gene in found.listed}
 
 
 def test_effects_of_a_line_with_an_edit_from_elsewhere(store):
@@ -41,8 +41,8 @@ def test_effects_of_a_line_with_an_edit_from_elsewhere(store):
     stack = born(
         store, 4, 1.450, 1.451, parents=(good.sha,), adds=(far.sha,), origin=Origin.CROSSOVER
     )
-    asked, found = genes(store, stack.sha)
-    assert asked == stack
+    found = genes(store, stack.sha)
+    assert (found.asked, found.count) == (stack, 3)
     by_name = named(found)
     assert set(by_name) == {good.name, far.name, stack.name}
     assert by_name[good.name].gain == pytest.approx(0.030, abs=0.004)
@@ -50,13 +50,12 @@ def test_effects_of_a_line_with_an_edit_from_elsewhere(store):
     assert abs(by_name[stack.name].gain) < 0.004
     assert by_name[good.name].p_helpful > 0.99
     assert (by_name[far.name].carriers, by_name[far.name].scored) == (2, 2)
-    assert [gene.gain for gene in found] == sorted((g.gain for g in found), reverse=True)
-    _, everywhere = genes(store, stack.sha, everywhere=True)
+    assert [g.gain for g in found.listed] == sorted((g.gain for g in found.listed), reverse=True)
+    everywhere = genes(store, stack.sha, everywhere=True)
     assert named(everywhere)[bad.name].p_helpful < 0.01
     assert not named(everywhere)[bad.name].is_carried
-    assert [gene.name for gene in genes(store, stack.sha, everywhere=True, most=1)[1]] == [
-        good.name
-    ]
+    best = genes(store, stack.sha, everywhere=True, most=1)
+    assert ([g.name for g in best.listed], best.count) == ([good.name], 4)
 
 
 def test_edits_of_which_only_the_sum_was_read_often_are_confounded(store):
@@ -66,12 +65,15 @@ def test_edits_of_which_only_the_sum_was_read_often_are_confounded(store):
     middle = born(store, 1, 1.470, parents=(root.sha,))
     last = born(store, 2, *(1.450 + x for x in level), parents=(middle.sha,))
     apart = born(store, 3, *(1.440 + x for x in level), parents=(last.sha,))
-    _, found = genes(store, apart.sha)
+    found = genes(store, apart.sha)
     by_name = named(found)
     for one, other in ((middle, last), (last, middle)):
         assert [c.name for c in by_name[one.name].confounded] == [other.name]
         assert by_name[one.name].confounded[0].correlation < -0.7
     assert by_name[apart.name].confounded == ()
+    # Also where the other one is not listed.
+    for gene in genes(store, apart.sha, most=2).listed:
+        assert gene.confounded == by_name[gene.name].confounded
 
 
 def test_a_run_without_a_score_says_what_to_do(store):

@@ -1,18 +1,22 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolution.noise import Prediction, Reading, SnapshotPair, fit
+from evolution.noise import Prediction, Reading, SnapshotPair, VariantNode, fit
 from evolution.stopping import (
     Costs,
     Earlier,
+    costs_of,
     decide,
-    least_improvement,
+    least_worth,
     rank_correlation,
     reason_to_wait,
 )
-from population import Snapshot
+from population import Purpose, Snapshot, TrialStatus
+from tests.builders import a_trial, an_outcome
 from tests.evolution.worlds import BASELINE, FRACTION, OFFSET, World, grown
 
 COSTS = Costs(until=0.4, rest=0.75)
@@ -26,9 +30,8 @@ def ask(posterior, excess, *, rng=None, parents=(BASELINE,), judged=(), **kwargs
     level = posterior.mean(parents[0]) if parents[0] in posterior else 1.55
     return decide(
         posterior,
-        variant="new",
-        parents=parents,
-        snapshot=Snapshot(FRACTION, level + OFFSET + excess),
+        VariantNode("new", tuple(parents)),
+        Snapshot(FRACTION, level + OFFSET + excess),
         rng=rng or np.random.default_rng(0),
         earlier=Earlier(COSTS, judged),
         **({"threshold": 0.1} | kwargs),
@@ -79,9 +82,8 @@ def test_the_fitter_parent_is_the_one_to_beat():
     p_better = [ask(posterior, 0.0, parents=order).p_better for order in ((good,), (bad,))]
     both = decide(
         posterior,
-        variant="new",
-        parents=(bad, good),
-        snapshot=Snapshot(FRACTION, 1.55 + OFFSET),
+        VariantNode("new", (bad, good)),
+        Snapshot(FRACTION, 1.55 + OFFSET),
         rng=np.random.default_rng(0),
         earlier=Earlier(COSTS),
     )
@@ -153,8 +155,8 @@ def test_a_run_goes_on_where_it_promises_more_for_its_time_than_new_ones_do(post
     assert not ask(posterior, 0.005, judged=poor).stop
     decision = ask(posterior, 0.005, judged=rich, exempt_share=0.0)
     assert decision.stop
-    assert 0 < decision.improvement < 0.05
-    assert "worth the rest" in decision.reason
+    assert 0 < decision.worth < 0.05
+    assert "its rest is worth" in decision.reason
     assert not ask(posterior, -0.08, judged=rich).stop
 
 
@@ -176,13 +178,13 @@ def test_no_other_threshold_buys_more_improvement_for_the_time(judged, until, re
         going = [gain for gain in judged if gain >= least]
         return sum(going) / (len(judged) * until + len(going) * rest)
 
-    best = rate(least_improvement(judged, costs))
+    best = rate(least_worth(judged, costs))
     assert all(rate(other) <= best * (1 + 1e-9) for other in judged)
 
 
 @given(st.lists(st.floats(1e-4, 0.1), min_size=2, max_size=40), st.floats(0.1, 2.0))
 def test_where_the_rest_costs_nothing_nothing_is_stopped(judged, until):
-    assert least_improvement(judged, Costs(until, 0.0)) == min(judged)
+    assert least_worth(judged, Costs(until, 0.0)) == min(judged)
 
 
 def test_the_less_a_snapshot_says_the_fewer_runs_are_stopped():
@@ -194,8 +196,8 @@ def test_the_less_a_snapshot_says_the_fewer_runs_are_stopped():
         weight = 1 / (1 + blur**2)
         sd = blur * np.sqrt(weight)
         news = sd**2 / np.sqrt(sd**2 + 1)
-        gains = [Prediction(m, sd, 0.5, news).improvement for m in 1 + weight * (seen - 1)]
-        shares.append(np.mean(np.array(gains) < least_improvement(gains, COSTS)))
+        gains = [Prediction(m, sd, 0.5, news).worth for m in 1 + weight * (seen - 1)]
+        shares.append(np.mean(np.array(gains) < least_worth(gains, COSTS)))
     assert shares[0] > shares[1] > shares[2]
 
 
@@ -206,38 +208,80 @@ def test_the_worth_of_a_score_is_the_mean_of_what_will_then_be_believed_gained()
     believed = 0.3 + (scores - 0.3) * 0.8**2 / (0.8**2 + 1)
     news = 0.8**2 / np.hypot(0.8, 1)
     expected = np.maximum(0.0, -believed).mean()
-    assert Prediction(0.3, 0.8, 0.5, news).improvement == pytest.approx(expected, rel=0.02)
-    assert Prediction(0.3, 0.8, 0.5).improvement == 0.0
-    assert Prediction(-0.3, 0.8, 0.5).improvement == 0.3
+    assert Prediction(0.3, 0.8, 0.5, news).worth == pytest.approx(expected, rel=0.02)
+    assert Prediction(0.3, 0.8, 0.5).worth == 0.0
+    assert Prediction(-0.3, 0.8, 0.5).worth == 0.3
 
 
-@settings(max_examples=8, deadline=None)
-@given(st.integers(0, 1000), st.booleans())
-def test_the_mean_moves_as_far_as_was_foretold(seed, is_known):
-    """Against the fit itself: the posterior mean after the score, over scores that may come."""
-    world = grown(seed, size=10, disaster_share=0.0)
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 1000), st.floats(-0.004, 0.01))
+def test_the_variance_that_a_score_takes_away_is_its_news(seed, excess):
+    """Against the fit itself: what is left of the variance once the score is there."""
+    world = grown(seed, size=12, disaster_share=0.0)
     posterior = believe(world)
     parent = world.nodes[-1].sha
     child = world.mutate(parent)
-    nodes = world.nodes if is_known else world.nodes[:-1]
-    before = fit(nodes, world.readings, fraction=FRACTION, scales=posterior.scales)
-    snapshot = Snapshot(FRACTION, posterior.mean(parent) + OFFSET + 0.002)
-    node = world.nodes[-1]
-    told = before.predict_final(node, snapshot, rival=BASELINE)
+    snapshot = Snapshot(FRACTION, posterior.mean(parent) + OFFSET + excess)
 
-    def after(score):
-        readings = [
-            *world.readings,
-            Reading(child, snapshot.bpb, 9999, FRACTION),
-            Reading(child, score, 9999),
-        ]
-        later = fit(world.nodes, readings, fraction=FRACTION, scales=posterior.scales)
-        return later.compare(child, BASELINE)
+    def fitted(*readings):
+        read = [*world.readings, *readings]
+        return fit(world.nodes, read, fraction=FRACTION, scales=posterior.scales)
 
-    low, high = after(told.mean + 1.5), after(told.mean + 1.5 + 2 * before.sigma)
-    assert told.news_sd <= told.sd * (1 + 1e-9)
-    # What the score leaves of the variance, were it as the model says; factors of edits and σ move
-    # a little with it.
-    left = np.sqrt(max(told.sd**2 - told.news_sd**2, 0.0))
-    assert left == pytest.approx(low.sd, rel=0.35)
-    assert high.mean > low.mean
+    taken = Reading(child, snapshot.bpb, 9999, FRACTION)
+    held = fitted(taken)
+    told = held.predict_final(world.nodes[-1], snapshot, rival=BASELINE)
+    # A score as it is expected: any other would tell more of how wild this edit is.
+    expected = held.mean(child)
+    after = fitted(taken, Reading(child, expected, 9999)).compare(child, BASELINE)
+    assert told.news_sd**2 == pytest.approx(told.sd**2 - after.sd**2, rel=0.1)
+    # The same, told before the fit had the snapshot; the edit then counts as an ordinary one.
+    outside = fitted().predict_final(world.nodes[-1], snapshot, rival=BASELINE)
+    assert outside.news_sd == pytest.approx(told.news_sd, rel=0.5)
+
+
+def test_a_stack_is_judged_by_the_edits_it_adds_whether_or_not_it_was_fitted():
+    world = World(np.random.default_rng(8), disaster_share=0.0)
+    for _ in range(5):
+        world.run(BASELINE)
+    good = [world.mutate(BASELINE, effect=-0.02) for _ in range(4)]
+    for sha in good:
+        for _ in range(2):
+            world.run(sha)
+    posterior = believe(world)
+    parent, *others = good
+    stack = VariantNode("s", (parent,), "guided", adds=tuple(others))
+    even = Snapshot(FRACTION, posterior.mean(parent) + OFFSET)
+    fitted = fit([*world.nodes, stack], world.readings, fraction=FRACTION, scales=posterior.scales)
+    outside, inside = (p.predict_final(stack, even, rival=parent) for p in (posterior, fitted))
+    assert outside.mean == pytest.approx(inside.mean, abs=1e-4)
+    assert outside.worth == pytest.approx(inside.worth, rel=0.02)
+    mutation = posterior.predict_final(VariantNode("m", (parent,)), even, rival=parent)
+    assert outside.worth > 2 * mutation.worth
+    decided = decide(
+        posterior, stack, even, rng=np.random.default_rng(0), earlier=Earlier(COSTS, [1e-3] * 9)
+    )
+    assert decided.worth == outside.worth
+    stranger = dataclasses.replace(stack, adds=("nobody",))
+    waits = decide(posterior, stranger, even, rng=np.random.default_rng(0), earlier=Earlier(COSTS))
+    assert not waits.stop
+    assert waits.worth is None
+
+
+# --- what trials cost ----------------------------------------------------------------------------
+
+
+def ended(status, seconds, purpose=Purpose.SCREEN):
+    outcome = dataclasses.replace(an_outcome(1.5), status=status, total_seconds=seconds)
+    return a_trial(status=status, outcome=outcome, purpose=purpose)
+
+
+def test_what_trials_cost_is_read_off_those_that_ended():
+    whole = [ended(TrialStatus.COMPLETE, seconds) for seconds in (50.0, 53.0, 56.0)]
+    assert costs_of([], 0.25) == Costs(0.25, 0.75)
+    assert costs_of(whole, 0.25) == Costs(0.25 * 53, 0.75 * 53)
+    stopped = [ended(TrialStatus.STOPPED_EARLY, seconds) for seconds in (25.0, 26.0, 30.0)]
+    assert costs_of(whole + stopped, 0.25) == Costs(26.0, 27.0)
+    lost = [ended(TrialStatus.CRASHED, 12.0), ended(TrialStatus.TIMED_OUT, 48.0)]
+    assert costs_of(whole + stopped + lost, 0.25) == Costs(36.0, 27.0)
+    others = [ended(TrialStatus.COMPLETE, 500.0, Purpose.VERDICT)] * 9
+    assert costs_of(whole + stopped + others, 0.25) == Costs(26.0, 27.0)

@@ -1,8 +1,10 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from population import Genome, Lineage, merge_files
 from population.pedigree import Pedigree, VariantNode
+from tests.builders import a_variant
 
 ROOT = VariantNode("0")
 
@@ -48,6 +50,18 @@ def test_what_was_taken_out_and_added_again_is_carried():
     pedigree = of(a, b, without, back, other, VariantNode("m", ("c", "k")))
     assert carried(pedigree, "k") == {"a", "b", "w", "k"}
     assert carried(pedigree, "m") == {"a", "b", "c", "w", "k", "m"}
+    beside = VariantNode("d", ("w",))
+    for parents in (("k", "d"), ("d", "k")):
+        pedigree = of(a, b, without, back, beside, VariantNode("m", parents))
+        assert carried(pedigree, "m") == {"a", "b", "w", "k", "d", "m"}
+
+
+def test_an_edit_that_one_line_took_out_and_another_took_in_is_in():
+    a, b = VariantNode("a", ("0",)), VariantNode("b", ("a",))
+    without = VariantNode("w", ("b",), drops=("a",))
+    x, stack = VariantNode("x", ("0",)), VariantNode("s", ("x",), adds=("a",))
+    pedigree = of(a, b, without, x, stack, VariantNode("m", ("w", "s")))
+    assert carried(pedigree, "m") == {"a", "b", "w", "x", "s", "m"}
 
 
 @pytest.mark.parametrize("field", ["adds", "drops"])
@@ -94,3 +108,37 @@ def test_the_order_of_arrival_does_not_matter(nodes, chance):
     assert one.order == other.order
     for node in nodes:
         assert (one.edits(node), one.before(node)) == (other.edits(node), other.before(node))
+
+
+def text_of(edits, count):
+    """A genome in which each edit turns on a line of its own, far from the others."""
+    return Genome.single("".join(f"slot {i} {i in edits}\n" + "#\n" * 6 for i in range(count)))
+
+
+@settings(max_examples=25, deadline=None)
+@given(lineages())
+def test_a_variant_carries_what_git_leaves_in_its_text(nodes):
+    """Texts are made as operators make them: a merge by git, single edits one by one."""
+    pedigree, places = Pedigree(nodes), {node.sha: i for i, node in enumerate(nodes)}
+    lineage = Lineage(
+        a_variant(i, sha=node.sha, parents=node.parents, adds=node.adds, drops=node.drops)
+        for i, node in enumerate(nodes)
+    )
+    held: dict[str, frozenset[int]] = {}
+    for node in nodes:
+        own = {places[node.sha]} if node.parents and not node.unites else set()
+        inside = set().union(*(held[parent] for parent in node.parents[:1]))
+        if len(node.parents) > 1:
+            base = lineage.common_ancestor(*node.parents)
+            texts = [text_of(held[sha], len(nodes)) for sha in (base, *node.parents)]
+            lines = merge_files(*texts).genome.main.splitlines()
+            inside = {int(line.split()[1]) for line in lines if line.endswith("True")}
+        inside |= {places[sha] for sha in node.adds}
+        inside -= {places[sha] for sha in node.drops}
+        held[node.sha] = frozenset(inside | own)
+        single = {
+            places[sha]
+            for sha in pedigree.edits(node)
+            if not next(other for other in nodes if other.sha == sha).unites
+        }
+        assert single == held[node.sha]

@@ -1,5 +1,7 @@
 """Suggestions and marks: what follows from them, and that the store keeps each once."""
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,16 +41,23 @@ def families(draw):
     for serial in range(1, draw(st.integers(1, 14))):
         known = st.integers(0, serial - 1)
         parents.append(tuple(draw(st.lists(known, min_size=1, max_size=2, unique=True))))
-    return a_family(*parents)
+    family = a_family(*parents)
+    for serial, variant in enumerate(family):
+        if len(variant.parents) == 1 and draw(st.booleans()):
+            added = draw(st.sets(st.sampled_from(family[:serial]), max_size=2))
+            family[serial] = dataclasses.replace(variant, adds=tuple(v.sha for v in added))
+    return family
 
 
 @given(families(), st.data())
-def test_exactly_banned_variants_and_their_descendants_are_barred(family, data):
+def test_exactly_banned_variants_and_what_has_their_edits_is_barred(family, data):
     banned = data.draw(st.sets(st.sampled_from(family)))
     pinned = data.draw(st.sets(st.sampled_from(family))) - banned
     marked = {v.sha: a_mark(v) for v in banned} | {v.sha: a_mark(v, Mark.PINNED) for v in pinned}
     marks, lineage = marks_of(marked, family), Lineage(family)
-    below = {sha for v in banned for sha in lineage.descendants(v.sha)}
+    below = {sha for v in banned for sha in lineage.heirs(v.sha)}
+    assert below >= {sha for v in banned for sha in lineage.descendants(v.sha)}
+    assert below >= {v.sha for v in family if banned & {one for one in family if one.sha in v.adds}}
     assert barred_by(marks) == {v.sha for v in banned} | below
     assert {sha for sha, mark in marks.items() if mark is Mark.BANNED} == {v.sha for v in banned}
     assert {sha for sha, mark in marks.items() if mark is Mark.PINNED} == {
