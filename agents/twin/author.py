@@ -6,6 +6,7 @@ a function of its seed and of what it was asked; asked the same again, it has an
 """
 
 import hashlib
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,7 @@ from population import MAIN, Genome, knobs, one_line
 
 Block = dict[str, Any]  # of a reply
 
+_IDS = re.compile(rb'"(?:tool_use_)?id":"toolu_[^"]*"')  # of uses of tools: new ones every time
 _WHOLE_FILE = 0.2  # how often a crossover is handed in whole
 _RETIRES = 0.3  # how often a lesson is taken back
 _REJECTS, _WARNS = 0.15, 0.2  # how often a proposal is rejected, or warned of
@@ -64,8 +66,9 @@ class Author:
         return [_said(self._in_words(prompt, rng))]
 
     def _rng(self, request: Mapping[str, Any]) -> Generator:
-        """Chance of its own for each request, and each time that it comes."""
-        name = hashlib.sha256(shown([request.get("system"), request["messages"]])).hexdigest()
+        """Chance of its own for each request, and each time that it comes; whatever its ids are."""
+        asked = _IDS.sub(b"", shown([request.get("system"), request["messages"]]))
+        name = hashlib.sha256(asked).hexdigest()
         with self._lock:
             self._asked[name] += 1
             return default_rng([self._seed, int(name[:16], 16), self._asked[name]])

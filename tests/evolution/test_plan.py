@@ -181,7 +181,7 @@ def test_dollars_follow_from_prices_and_stop_at_the_limit():
     found = night(ASKING, 8.0, trial_seconds=30.0, workers=2)
     proposal = proposal_price(ASKING, None)
     assert proposal.usd == pytest.approx(1.3486 / 40, rel=0.01)  # what the benchmark says
-    assert proposal.share == pytest.approx(1.4 / 2.4)
+    assert proposal.share == pytest.approx(1.4 / 2.6)
     rates = Rates(usd_per_device_hour=2.0, usd_per_kwh=0.25)
     cost = night_cost(ASKING, found, rates, proposal, watts=500.0)
     assert (cost.device_usd, cost.kwh, cost.electricity_usd) == (32.0, 8.0, 2.0)
