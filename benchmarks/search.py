@@ -26,7 +26,6 @@ import math
 import os
 import shlex
 import statistics
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -221,18 +220,19 @@ def report(courses: Sequence[Course], options: argparse.Namespace) -> Result:
     return Result(title, columns, rows)
 
 
-def _without_keep(words: Sequence[str]) -> list[str]:
-    """The command without where its results are kept."""
+def _of_this_machine() -> argparse.ArgumentParser:
+    """Options that change nothing in what is found."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--keep")
-    parser.add_argument("--folder")
-    parser.add_argument("--jobs")
-    return parser.parse_known_args(list(words))[1]
+    parser.add_argument("--jobs", type=int, default=1, help="searches at once")
+    parser.add_argument("--folder", type=Path, default=Path("build/search"))
+    parser.add_argument("--keep", type=Path, help="a folder for the table and a figure of it")
+    return parser
 
 
 def main() -> None:
     """Search, then print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    here = _of_this_machine()
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0], parents=[here])
     everything = [*WORLDS, *KEPT_WORLDS]
     parser.add_argument("--worlds", nargs="+", choices=everything, default=list(WORLDS))
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 4, 16])
@@ -240,16 +240,13 @@ def main() -> None:
     parser.add_argument("--instances", type=int, default=8, help="of each world, 2 or more")
     parser.add_argument("--trainings", type=int, default=300, help="whole ones, of each search")
     parser.add_argument("--patience", type=int, default=8, help="times that for keep/revert")
-    parser.add_argument("--jobs", type=int, default=1, help="searches at once")
-    parser.add_argument("--folder", type=Path, default=Path("build/search"))
-    parser.add_argument("--keep", type=Path, help="a folder for the table and a figure of it")
     options = parser.parse_args()
     courses = searched(all_asked(options), options.folder, options.jobs)
     result = report(courses, options)
     Console().print(result.table())
     if options.keep is not None:
         options.keep.mkdir(parents=True, exist_ok=True)
-        command = f"python -m benchmarks.search {shlex.join(_without_keep(sys.argv[1:]))}"
+        command = f"python -m benchmarks.search {shlex.join(here.parse_known_args()[1])}"
         (options.keep / "search.md").write_text(result.markdown(command), encoding="utf-8")
         save_figure(courses, options.keep / "search.png", seconds=WHOLE, most=options.trainings)
 

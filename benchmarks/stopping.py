@@ -18,13 +18,14 @@ from rich.progress import track
 from rich.table import Table
 
 from evolution.belief import BPB_SIGMA, believe, readings_of
+from evolution.config import StoppingSettings
 from evolution.noise import Prediction, fit
 from evolution.stopping import LATEST, MIN_JUDGED, Costs, costs_of, least_worth, reason_to_wait
 from population import Purpose, RunPaths, Snapshot, Store, Trial, TrialStatus
 from population.pedigree import VariantNode
 
-FRACTION = 0.25  # where the stored run was read
-FIRST_THRESHOLD = 0.15  # of the engine's first ones, as shipped
+SHIPPED = StoppingSettings()
+FRACTION = SHIPPED.fraction  # where the stored run was read
 THRESHOLDS = (0.15, 0.25, 0.35, 0.45)  # of the probability of beating the parent
 
 
@@ -80,7 +81,7 @@ def by_worth(trials: Sequence[Judged], costs: Costs) -> list[bool]:
     """Go on by the engine's rule: the first eight by their probability, as there."""
     worths = [one.prediction.worth for one in trials]
     return [
-        one.prediction.p_better >= FIRST_THRESHOLD
+        one.prediction.p_better >= SHIPPED.p_better
         if place < MIN_JUDGED
         else worths[place] >= least_worth(worths[max(0, place - LATEST) : place + 1], costs)
         for place, one in enumerate(trials)

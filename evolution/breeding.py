@@ -146,11 +146,12 @@ class Breeder:
     def breed(self, known: Knowledge, rng: Generator) -> Offspring | tuple[Refusal, ...]:
         """Select, propose, commit: one new variant, or the reasons why there is none."""
         refusals: list[Refusal] = []
-        if not self._asked_of(known.manual):
+        asked = self._asked_of(known.manual)
+        if not asked:
             return ()
         field = self.field(known)
         for _ in range(DRAWS):
-            operator = self._operators[self._draw_operator(known.manual, rng)]
+            operator = self._operators[_drawn(asked, rng)]
             shas = self.draw_parents(operator.parent_count, field, rng)
             if len(shas) < operator.parent_count:
                 refusals.append(Refusal(operator.name, "no two parents with lines of their own"))
@@ -300,11 +301,6 @@ class Breeder:
         """The genome that the run starts from."""
         return self.genome(self._store.run().baseline or "")
 
-    def _draw_operator(self, manual: Manual, rng: Generator) -> str:
-        allowed = self._asked_of(manual)
-        total = sum(allowed.values())
-        return str(rng.choice(list(allowed), p=[weight / total for weight in allowed.values()]))
-
     def _asked_of(self, manual: Manual) -> dict[str, float]:
         """The operators that may be asked, with their weights."""
         allowed = operator_weights(manual, self._weights)
@@ -442,6 +438,12 @@ class Breeder:
         )
         self._store.add_variant(variant)
         return variant
+
+
+def _drawn(weights: Mapping[str, float], rng: Generator) -> str:
+    """One of the names, each as often as its weight says."""
+    total = sum(weights.values())
+    return str(rng.choice(list(weights), p=[weight / total for weight in weights.values()]))
 
 
 def _brought(first: str, mate: str, fitnesses: Mapping[str, Fitness], lineage: Lineage) -> Fitness:

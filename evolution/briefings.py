@@ -26,6 +26,7 @@ from population import (
     Variant,
     knobs,
 )
+from population.trial import FAILED
 
 Facts = Callable[[], str]
 
@@ -44,7 +45,6 @@ LESSONS_SHARE = 0.25
 #: Shares of a training at which its curve is told.
 SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
 _KEPT_DIFFS, _KEPT_CHARACTERS = 512, 6_000
-_FAILED = (TrialStatus.CRASHED, TrialStatus.TIMED_OUT, TrialStatus.REJECTED)
 
 
 def no_lessons(_tokens: int) -> str:
@@ -217,7 +217,7 @@ class Briefings:
         self, parents: Sequence[str], field: Field, broken: Trial | None
     ) -> tuple[FailedTry, ...]:
         """The one to be repaired, then the parents' own offspring, then the latest."""
-        latest = self._store.latest_trials(LOOKED_THROUGH, purpose=Purpose.SCREEN, status=_FAILED)
+        latest = self._store.latest_trials(LOOKED_THROUGH, purpose=Purpose.SCREEN, status=FAILED)
         others = [trial for trial in latest if broken is None or trial.id != broken.id]
         near = {child for sha in parents for child in field.lineage.children(sha)}
         others.sort(key=lambda trial: trial.variant not in near)

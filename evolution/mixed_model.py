@@ -150,7 +150,7 @@ class MixedModel:
             self._rows.column("fitness", sha): float(coefficient)
             for sha, coefficient in self.pedigree.before(node).items()
         }
-        column = ("merge" if node.unites else "operator", node.operator)
+        column = _mean_column(node)
         if column in self._rows.columns:
             form[self._rows.columns[column]] = 1.0
         elif not node.unites and ("mean", "") in self._rows.columns:
@@ -160,7 +160,7 @@ class MixedModel:
     def new_mean_variance(self, node: VariantNode) -> float:
         """Prior variance of the mean of an operator that no fitted variant is of; else nought."""
         columns = self._rows.columns
-        if ("merge" if node.unites else "operator", node.operator) in columns or not node.parents:
+        if _mean_column(node) in columns or not node.parents:
             return 0.0
         if node.unites:
             return MERGE_MEAN_SD**2
@@ -255,6 +255,11 @@ class MixedModel:
                 squares = (forms @ solution.means) ** 2 + solution.variances(forms)
                 seen, total = seen + 1.0, total + squares / variance
         return np.asarray((EFFECT_DF + seen) / (EFFECT_DF + total), dtype=np.float64)
+
+
+def _mean_column(node: VariantNode) -> tuple[str, str]:
+    """The unknown that is the mean effect of a variant's operator."""
+    return "merge" if node.unites else "operator", node.operator
 
 
 def fit_factors(model: MixedModel, scales: Scales, rounds: int = FACTOR_ROUNDS) -> Vector:

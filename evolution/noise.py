@@ -317,7 +317,7 @@ class Posterior:
 
     def p_helpful(self, effect: Effect) -> float:
         """Probability that an edit's effect is below zero."""
-        return float(stdtr(self.sigma_df, -effect.mean / effect.sd))
+        return self._p_below_zero(effect.mean, effect.sd)
 
     def carries(self, sha: str) -> frozenset[str]:
         """Commits of the variants whose own edits a variant carries, itself among them."""
@@ -416,8 +416,11 @@ class Posterior:
         return self._prediction(mean, float(form @ solution.factor.solve(form)))
 
     def _prediction(self, mean: float, variance: float, news: float = 0.0) -> Prediction:
-        # All sds are in units of an estimated σ, so its degrees of freedom carry over.
         sd = math.sqrt(max(variance, 1e-12))
-        p_better = float(stdtr(self.sigma_df, -mean / sd))
+        p_better = self._p_below_zero(mean, sd)
         news_sd = math.sqrt(max(news, 0.0))
         return Prediction(mean * self.sigma, sd * self.sigma, p_better, news_sd * self.sigma)
+
+    def _p_below_zero(self, mean: float, sd: float) -> float:
+        # All sds are in units of an estimated σ, so its degrees of freedom carry over.
+        return float(stdtr(self.sigma_df, -mean / sd))

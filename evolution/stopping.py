@@ -19,6 +19,7 @@ from scipy.stats import rankdata
 
 from evolution.noise import Posterior, SnapshotPair, VariantNode
 from population import Purpose, Snapshot, Trial, TrialStatus
+from population.trial import FAILED
 
 MIN_PAIRS = 3  # full runs with a snapshot, before its offset counts as known
 MIN_RANKED = 8  # variants with both readings, before their rank correlation is believed
@@ -26,8 +27,6 @@ MIN_CORRELATION = 0.5
 MIN_JUDGED = 8  # snapshots, before what trials are worth is read off them
 LATEST = 200  # snapshots that tell it: what was worth much once is so no more
 MIN_STOPPED = 3  # trials that were stopped, before their cost is known
-#: How a trial ends that gives no score by its own fault.
-FAILED = (TrialStatus.CRASHED, TrialStatus.TIMED_OUT, TrialStatus.REJECTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +103,7 @@ def decide(
         posterior, exempt_share=exempt_share, exempt_trials=earlier.exempt_trials
     )
     rivals = [sha for sha in node.parents if posterior.is_scored(sha)]
-    relatives = (*node.parents, *node.adds, *node.drops)
-    if reason is None and (not rivals or not all(sha in posterior for sha in relatives)):
+    if reason is None and (not rivals or not all(sha in posterior for sha in node.relatives)):
         reason = "nothing is known of its parents yet"
     if reason is not None:
         return StopDecision(False, None, None, False, reason)

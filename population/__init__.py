@@ -52,7 +52,6 @@ if TYPE_CHECKING:
         CallState,
         Commission,
         CommissionState,
-        Decision,
         Json,
         LateResult,
         Lease,
@@ -115,7 +114,7 @@ _HOMES = {
     ),
     "plumbing": "BranchesError GitMissingError",
     "records": (
-        "Call CallResult CallState Commission CommissionState Decision Json LateResult Lease "
+        "Call CallResult CallState Commission CommissionState Json LateResult Lease "
         "Request RoleSpending RunRecord RunState Spending"
     ),
     "rules": "frozen_knobs frozen_lines frozen_mistake rule_problems",
@@ -149,7 +148,6 @@ __all__ = [
     "Contract",
     "Critique",
     "CurvePoint",
-    "Decision",
     "Direction",
     "DiskFullError",
     "EvolveError",

@@ -141,11 +141,7 @@ class Lineage:
 
     def family(self, sha: str) -> frozenset[str]:
         """Itself, its ancestors, those whose edits any of these took in or out, and theirs."""
-        return self._reach(sha, self._relatives) | {sha}
-
-    def _relatives(self, sha: str) -> tuple[str, ...]:
-        variant = self.variant(sha)
-        return (*variant.parents, *variant.adds, *variant.drops)
+        return self._reach(sha, lambda one: self.variant(one).relatives) | {sha}
 
     def edits(self, sha: str) -> frozenset[str]:
         """Commits of the variants whose own edits it carries, itself among them.

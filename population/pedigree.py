@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Self
 
-from population.variant import Variant
+from population.variant import Bred, Variant
 
 
 @dataclass(frozen=True, slots=True)
-class VariantNode:
+class VariantNode(Bred):
     """A variant as the statistics see it.
 
     Attributes:
@@ -36,11 +36,6 @@ class VariantNode:
     def of(cls, variant: Variant) -> Self:
         """A variant as the statistics see it."""
         return cls(variant.sha, variant.parents, variant.operator, variant.adds, variant.drops)
-
-    @property
-    def unites(self) -> bool:
-        """True if its own edit is only what edits of others do in company."""
-        return len(self.parents) > 1 or bool(self.adds or self.drops)
 
 
 Form = Mapping[str, int]  # Σ coefficient · fitness of that variant
@@ -124,16 +119,12 @@ class Pedigree:
         return {sha: coefficient for sha, coefficient in form.items() if coefficient}
 
 
-def _relatives(node: VariantNode) -> tuple[str, ...]:
-    return (*node.parents, *node.adds, *node.drops)
-
-
 def _relatives_first(nodes: Mapping[str, VariantNode]) -> list[VariantNode]:
     for node in nodes.values():
-        for other in _relatives(node):
+        for other in node.relatives:
             if other not in nodes:
                 raise ValueError(f"{node.sha} names {other}, which is not in the run.")
-    sorter = TopologicalSorter({sha: sorted(_relatives(node)) for sha, node in nodes.items()})
+    sorter = TopologicalSorter({sha: sorted(node.relatives) for sha, node in nodes.items()})
     try:
         return [nodes[sha] for sha in sorter.static_order()]
     except CycleError as error:

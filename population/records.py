@@ -100,16 +100,6 @@ class Request:
     created_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """One decision of the engine, with the state its random generator had afterwards."""
-
-    id: int
-    kind: str
-    payload: Json
-    rng_state: Json
-
-
 class CommissionState(StrEnum):
     """What came of a commission."""
 

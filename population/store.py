@@ -38,7 +38,6 @@ from population.records import (
     CallState,
     Commission,
     CommissionState,
-    Decision,
     Json,
     LateResult,
     Lease,
@@ -545,12 +544,6 @@ class Store:
         with self._database.reading() as session:
             state: Json = session.scalar(query)
             return state
-
-    def decisions(self) -> list[Decision]:
-        """All decisions, oldest first."""
-        with self._database.reading() as session:
-            rows = session.scalars(select(DecisionRow).order_by(DecisionRow.id))
-            return [row.value() for row in rows]
 
     def decided(self, *kinds: str) -> list[Json]:
         """What the decisions of these kinds were about, oldest first."""

@@ -39,7 +39,6 @@ from population.records import (
     CallState,
     Commission,
     CommissionState,
-    Decision,
     LateResult,
     Lease,
     Request,
@@ -374,10 +373,6 @@ class DecisionRow(Table):
     kind: Mapped[str]
     payload: Mapped[Any] = mapped_column(JSON)
     rng_state: Mapped[Any] = mapped_column(JSON)
-
-    def value(self) -> Decision:
-        """What the row stands for."""
-        return value_of(self, Decision)
 
 
 class VerdictRow(Table):

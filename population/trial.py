@@ -28,6 +28,10 @@ class TrialStatus(StrEnum):
         return self.is_final and self is not TrialStatus.WITHDRAWN
 
 
+#: How a trial ends that gives no score by its genome's fault.
+FAILED = (TrialStatus.CRASHED, TrialStatus.TIMED_OUT, TrialStatus.REJECTED)
+
+
 class Purpose(StrEnum):
     """What a trial is for: verdict trials take no part in selection."""
 

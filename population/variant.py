@@ -13,8 +13,28 @@ class Origin(StrEnum):
     CROSSOVER = "crossover"
 
 
+class Bred:
+    """What follows from where a variant comes from, of whatever says that."""
+
+    __slots__ = ()
+
+    parents: tuple[str, ...]
+    adds: tuple[str, ...]
+    drops: tuple[str, ...]
+
+    @property
+    def unites(self) -> bool:
+        """True if its own edit is only what edits of others do in company."""
+        return len(self.parents) > 1 or bool(self.adds or self.drops)
+
+    @property
+    def relatives(self) -> tuple[str, ...]:
+        """Commits of its parents, and of those whose edits it took in or out."""
+        return (*self.parents, *self.adds, *self.drops)
+
+
 @dataclass(frozen=True, slots=True)
-class Variant:
+class Variant(Bred):
     """One version of ``train.py``.
 
     Attributes:
@@ -47,8 +67,3 @@ class Variant:
     suggestion: int | None = None
     adds: tuple[str, ...] = ()
     drops: tuple[str, ...] = ()
-
-    @property
-    def unites(self) -> bool:
-        """True if its own edit is only what edits of others do in company."""
-        return len(self.parents) > 1 or bool(self.adds or self.drops)

@@ -186,8 +186,8 @@ def test_a_valid_edit_counts_from_the_next_proposal_and_is_recorded(tmp_path):
         assert switch > 0
         assert set(operator.hashes[:switch]) == {old}
         assert set(operator.hashes[switch:]) == {new}
-        (decision,) = [d for d in workspace.store.decisions() if d.kind == "manual_changed"]
-        assert decision.payload == {"old": old, "new": new}
+        (decision,) = workspace.store.decided("manual_changed")
+        assert decision == {"old": old, "new": new}
         assert manual_standing(workspace.store).hash == new
         for variant in workspace.store.variants():
             (digits,) = manual_trailer(workspace.branches, variant.sha)

@@ -490,7 +490,7 @@ def test_json_comes_back_as_it_went_in(store, value):
     assert store.fact("yardstick") == value
     store.record_decision("breed", value, {"state": 2**127, "payload": value})
     assert store.last_rng_state() == {"state": 2**127, "payload": value}
-    assert store.decisions()[-1].payload == value
+    assert store.decided("breed")[-1] == value
 
 
 def test_a_fact_nobody_set_is_none(store):
