@@ -47,8 +47,8 @@ notebooks: $(STAMP) ## run the notebooks on the sample run and keep what they sh
 test: $(STAMP) ## the tests but those of the guides, which have a target of their own
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) -m "not slow and not gpu and not api" --ignore tests/docs
 
-test-all: $(STAMP) ## adds the slow ones: minutes of real training
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) -m "not gpu and not api"
+test-all: $(STAMP) ## adds the slow ones, minutes of real training; property tests draw new examples
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) -m "not gpu and not api" --hypothesis-profile new
 
 test-guides: $(STAMP) ## every command of README and guides, in processes of their own
 	$(BIN)/python -m pytest tests/docs

@@ -250,7 +250,7 @@ RECORDS = st.lists(
 SMALL = Genome({"go.py": "a = 1\nb = 2\nc = 3\n", "net.py": "a = 1\na = 1\nx = 0\n"}, "go.py")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(edits=RECORDS | JSON, files=RECORDS | JSON)
 def test_reading_is_total_and_nothing_is_ever_half_applied(edits, files):
     made = changed(SMALL, {"edits": edits, "files": files}, may_rewrite=True)
@@ -273,7 +273,7 @@ def test_reading_is_total_and_nothing_is_ever_half_applied(edits, files):
             assert len(text.split("\n")) - 1 >= kept
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=st.text() | st.text(alphabet='<>= SEARCHPLa\n`{}"'), arguments=JSON)
 def test_reading_a_reply_is_total(text, arguments):
     uses = [ToolUse("t", "submit_variant", arguments)] if isinstance(arguments, dict) else []
@@ -281,7 +281,7 @@ def test_reading_a_reply_is_total(text, arguments):
     assert isinstance(found, Draft | Refused)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_what_becomes_a_proposal_parses_and_what_does_not_is_refused(data):
     line = data.draw(st.sampled_from(ONCE))

@@ -43,14 +43,14 @@ def outside_fences(text):
     return "\n".join(lines)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=st.text(max_size=300), tokens=st.integers(0, 3000))
 def test_whatever_it_holds_it_keeps_within_its_tokens(text, tokens):
     context = a_context(TRAIN, TRAIN, briefing=told(text), history=[text] * 40)
     assert estimated_tokens(shown_briefing(context, tokens)) <= tokens
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(fewer=st.integers(0, 6000), more=st.integers(0, 3000))
 def test_with_less_room_what_goes_is_the_last_of_the_stated_order(fewer, more):
     sections = _sections(a_context(TRAIN, TRAIN, briefing=told(), history=["x"] * 40))

@@ -20,7 +20,7 @@ OPERATORS = [KnobEdit(), StructureEdit()]
 
 
 @pytest.mark.parametrize("operator", OPERATORS, ids=lambda o: o.name)
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(rng_seed=st.integers(0, 2**32))
 def test_a_proposal_is_new_and_keeps_the_contract(operator, rng_seed):
     context = a_context(rng_seed=rng_seed)
@@ -49,7 +49,7 @@ def test_nothing_is_proposed_twice(operator):
         seen.add(canonical_hash(proposal.genome))
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(rng_seed=st.integers(0, 2**32))
 def test_one_or_two_knobs_move_and_nothing_else(rng_seed):
     proposal = KnobEdit().propose(a_context(rng_seed=rng_seed))

@@ -81,7 +81,7 @@ def test_an_edit_makes_a_new_genome_and_can_be_undone(edit):
     assert isinstance(edited, Edited) or edit.name == "drop_option", edited.reason
 
 
-@settings(deadline=None, max_examples=6)
+@settings(max_examples=6)
 @given(
     edit=st.sampled_from(EDITS),
     text=st.sampled_from([*GENOMES.values(), *SEEDS.values()]),
@@ -127,7 +127,7 @@ def test_no_change_asks_for_two_things_at_one_node(text):
 # --- taking an edit back -------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=6)
+@settings(max_examples=6)
 @given(first=st.sampled_from(EDITS), then=st.sampled_from(EDITS), seed=st.integers(0, 2**32))
 def test_an_edit_goes_out_of_a_later_genome_or_says_what_stands_in_the_way(first, then, seed):
     rng = default_rng(seed)
@@ -168,7 +168,7 @@ def test_any_text_is_edited_or_left(edit, text):
     assert isinstance(apply_edit(edit, text, default_rng(0)), Unedited)
 
 
-@settings(deadline=None, max_examples=2)
+@settings(max_examples=2)
 @given(steps=st.lists(st.integers(0, 2**16), min_size=2, max_size=4))
 def test_edits_stack(steps):
     text = TRAIN

@@ -75,7 +75,7 @@ def test_what_a_look_quotes_is_bounded_and_fenced(name):
     assert text.endswith("\n````")
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(name=st.sampled_from(["read_file", "lookup", "lint", "smoke_run"]), arguments=JSON)
 def test_a_look_gives_a_text_for_any_arguments(name, arguments):
     if not isinstance(arguments, dict):

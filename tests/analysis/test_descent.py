@@ -45,7 +45,7 @@ def scored_families(draw: st.DrawFn):
     return family, {v.sha: Fitness(mean, 0.01, 1) for v, mean in zip(family, drawn, strict=True)}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(scored_families())
 def test_the_effects_of_all_edits_carried_add_up_to_the_gain(scored):
     family, fitnesses = scored

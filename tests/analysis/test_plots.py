@@ -49,9 +49,7 @@ def test_verdict_trials_take_no_part_in_the_frontier(store: Store):
     assert len(table) == 9
 
 
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=12, deadline=None
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=12)
 @given(st.data())
 def test_the_frontier_is_the_least_fitness_tried_so_far(store: Store, data: st.DataObject):
     variants = variants_frame(store)

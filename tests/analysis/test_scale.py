@@ -4,7 +4,7 @@ import unicodedata
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis import Scale
@@ -50,7 +50,6 @@ def test_a_gain_that_is_not_known_is_nothing_to_say():
     assert Scale().interval(float("nan"), 0.0, 0.0) == ""
 
 
-@settings(deadline=None)
 @given(st.text(), st.integers(2, 80))
 def test_text_is_cut_to_one_line_of_its_limit(text: str, limit: int):
     line = cut(text, limit)
@@ -58,7 +57,6 @@ def test_text_is_cut_to_one_line_of_its_limit(text: str, limit: int):
     assert not {unicodedata.category(c) for c in line} & {"Cc", "Cs", "Zl", "Zp"}
 
 
-@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_a_dollar_sign_never_begins_a_formula(text: str):
     assert "$" not in drawable(text).replace(r"\$", "")

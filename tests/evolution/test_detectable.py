@@ -88,7 +88,7 @@ def test_a_gain_of_the_detectable_size_is_claimed_and_confirmed_four_times_in_fi
     assert 2.0 < home.gain < 3.5
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     pairs=st.integers(2, 30),
     more=st.integers(0, 30),
@@ -104,7 +104,6 @@ def test_further_pairs_and_repeats_never_make_it_worse(pairs, more, repeats):
     assert further[0].gain <= before[0].gain + 1e-5
 
 
-@settings(deadline=None)
 @given(st.floats(0, 900), st.floats(0, 50))
 def test_a_larger_gain_is_never_less_likely_to_be_confirmed(gain, more):
     small = confirmation_power(gain, pairs=3, max_pairs=5)

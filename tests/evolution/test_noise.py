@@ -61,7 +61,7 @@ def test_a_variant_without_readings_has_no_fitness():
     assert not posterior.fitness(BASELINE).is_scored
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(seed=SEEDS)
 def test_a_crash_never_outranks_a_score(seed):
     world = grown(seed, size=12)
@@ -95,7 +95,7 @@ def test_numbers_that_are_not_finite_and_other_fractions_are_passed_over():
 # --- laws ------------------------------------------------------------------------------------
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(seed=SEEDS, shuffle=st.integers(0, 100))
 def test_the_order_in_which_things_are_told_does_not_matter(seed, shuffle):
     world = grown(seed, size=12)
@@ -108,7 +108,7 @@ def test_the_order_in_which_things_are_told_does_not_matter(seed, shuffle):
         assert one.sd(node.sha) == other.sd(node.sha)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(seed=SEEDS)
 def test_probabilities_of_a_pair_add_up_to_one(seed):
     world = grown(seed, size=12)

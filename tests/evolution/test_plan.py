@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from evolution.cli.planning import asked_hours
@@ -65,7 +65,6 @@ def test_hours_that_are_too_few_give_no_offspring_and_no_verdict():
     assert (found.offspring, found.replicates, found.verdict) == (0, 0, 0)
 
 
-@settings(deadline=None)
 @given(
     hours=st.floats(0, 1000),
     more=st.floats(0, 1000),

@@ -1,7 +1,7 @@
 """Which profile suits a machine: a table of machines, and what holds for every one."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from evolution.config import EvolutionConfig
@@ -129,7 +129,6 @@ machines = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(machines)
 def test_every_choice_is_a_run_that_could_start(found):
     choice = choose(found, PUBLISHED)
@@ -152,7 +151,6 @@ def test_every_choice_is_a_run_that_could_start(found):
             assert needed <= min(room_mb(gpu) for gpu in found.gpus)
 
 
-@settings(deadline=None)
 @given(gpus, st.floats(1, 200_000))
 def test_more_memory_never_gives_a_smaller_model(gpu, more):
     larger = Gpu(gpu.name, gpu.memory_mb + more, gpu.capability, gpu.has_bf16)

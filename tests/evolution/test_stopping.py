@@ -213,7 +213,7 @@ def test_the_worth_of_a_score_is_the_mean_of_what_will_then_be_believed_gained()
     assert Prediction(-0.3, 0.8, 0.5).worth == 0.3
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 1000), st.floats(-0.004, 0.01))
 def test_the_variance_that_a_score_takes_away_is_its_news(seed, excess):
     """Against the fit itself: what is left of the variance once the score is there."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from evolution.doctor.finding import Level
@@ -172,7 +172,6 @@ def test_text_without_blanks_is_compared_by_characters():
     assert overlap([other], [text[1000:2000]]) == 0.0
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(max_size=200), max_size=6), st.lists(st.text(max_size=200), max_size=6))
 def test_any_text_can_be_surveyed(train, validation):
     every = train + validation

@@ -25,9 +25,7 @@ from population import (
 from tests.builders import GENOME_TEXT, NOW, a_family, a_genome
 
 ROOT = Path(__file__).parents[2]
-quick = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+quick = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture

@@ -160,7 +160,7 @@ def test_a_script_of_ones_own_is_asked_to_be_python_and_no_more():
     assert contract_problems(Genome.single(text), task) == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text() | st.lists(st.sampled_from(["eval", "(", ")", "'/proc/'", "\n", "=", "x", "9"])))
 def test_the_gate_is_total(text):
     text = text if isinstance(text, str) else "".join(text)

@@ -19,10 +19,6 @@ from population.genome import (
     set_knobs,
 )
 
-# Laws are about what comes out, not about how fast a busy machine is.
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
-
 TRAIN = (Path(__file__).parents[2] / "train.py").read_text(encoding="utf-8")
 
 SMALL = '''"""A docstring."""

@@ -111,7 +111,7 @@ def rows(draw):
     return content
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(content=rows(), revision=st.sampled_from(REVISIONS))
 def test_every_later_step_keeps_every_row(content, revision):
     engine = create_engine("sqlite://")

@@ -392,9 +392,7 @@ BIRTHS = st.lists(
 )
 
 
-@settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(FILES, BIRTHS)
 @example({"train.py": "a\n"}, [({"train.py": "z"}, 0, None, "[x"), ({"train.py": ""}, 1, 0, "'")])
 def test_any_family_gives_its_last_variant_byte_for_byte(tmp_path_factory, files, births):

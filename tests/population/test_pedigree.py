@@ -115,7 +115,7 @@ def text_of(edits, count):
     return Genome.single("".join(f"slot {i} {i in edits}\n" + "#\n" * 6 for i in range(count)))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(lineages())
 def test_a_variant_carries_what_git_leaves_in_its_text(nodes):
     """Texts are made as operators make them: a merge by git, single edits one by one."""

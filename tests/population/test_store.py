@@ -58,7 +58,7 @@ from tests.small_run import run_trial
 
 ROOT = Path(__file__).parents[2]
 # One store for all examples of a test: each adds to it, which is what a run does, too.
-quick = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture
@@ -988,6 +988,4 @@ class TrialsAgainstReference(RuleBasedStateMachine):
 
 
 TestTrialsAgainstReference = TrialsAgainstReference.TestCase
-TestTrialsAgainstReference.settings = settings(
-    max_examples=20, stateful_step_count=20, deadline=None
-)
+TestTrialsAgainstReference.settings = settings(max_examples=20, stateful_step_count=20)

@@ -50,7 +50,7 @@ plans = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(plans)
 def test_no_target_is_shown_before_its_probe_is_answered(made):
     _, asked, _, _ = made
@@ -66,7 +66,7 @@ def test_no_target_is_shown_before_its_probe_is_answered(made):
             longest[row] = at
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(plans)
 def test_a_prefix_is_true_and_what_follows_is_training_text(made):
     rows, asked, batch_size, _ = made
@@ -85,7 +85,7 @@ def test_a_prefix_is_true_and_what_follows_is_training_text(made):
         assert text[at + 1 :].tobytes() in ends
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(plans)
 def test_as_many_tokens_are_asked_as_were_wanted_and_each_once(made):
     rows, asked, _, (probe_count, pair_count) = made
