@@ -1,6 +1,7 @@
 """Reading Python text without ever failing: a tree, or what is wrong with the text."""
 
 import ast
+import functools
 import threading
 import warnings
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 MAX_CHARACTERS = 1_000_000
 # Far beyond any model's source; keeps every walk over a tree clear of the recursion limit.
 MAX_DEPTH = 150
+# Texts known to be shallow: each is read several times in a row, and a walk takes as long as reading.
+_KEPT_TEXTS = 64
 
 # One counter of CPython's serves all threads that make syntax trees (python/cpython#106905), and
 # so does one list of warning filters.
@@ -44,21 +47,26 @@ def read_tree(text: str) -> ast.Module | Unreadable:
     if len(text) > MAX_CHARACTERS:
         return Unreadable("size", 0, f"{len(text)} characters, more than {MAX_CHARACTERS}")
     try:
-        with quiet_parser():
-            tree = ast.parse(text)
+        tree = _parsed(text)
     except SyntaxError as error:
         return Unreadable("parse", error.lineno or 0, f"not Python: {error.msg}")
     except ValueError as error:  # nul bytes, lone surrogates, enormous integers
         return Unreadable("parse", 0, f"not Python: {error}")
     except (RecursionError, MemoryError):
         return Unreadable("parse", 0, "nested too deeply for Python's parser")
-    if not _is_shallow(tree):
+    if not _is_shallow(text):
         return Unreadable("parse", 0, f"nested more than {MAX_DEPTH} levels deep")
     return tree
 
 
-def _is_shallow(tree: ast.AST) -> bool:
-    level: list[ast.AST] = [tree]
+def _parsed(text: str) -> ast.Module:
+    with quiet_parser():
+        return ast.parse(text)
+
+
+@functools.lru_cache(_KEPT_TEXTS)
+def _is_shallow(text: str) -> bool:
+    level: list[ast.AST] = [_parsed(text)]
     for _ in range(MAX_DEPTH):
         level = [child for node in level for child in ast.iter_child_nodes(node)]
         if not level:
