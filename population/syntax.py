@@ -11,7 +11,7 @@ from dataclasses import dataclass
 MAX_CHARACTERS = 1_000_000
 # Far beyond any model's source; keeps every walk over a tree clear of the recursion limit.
 MAX_DEPTH = 150
-# Texts known to be shallow: each is read several times in a row, and a walk takes as long as reading.
+# Texts whose depth is remembered: each is read several times in a row, and a walk takes as long.
 _KEPT_TEXTS = 64
 
 # One counter of CPython's serves all threads that make syntax trees (python/cpython#106905), and
