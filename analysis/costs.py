@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from analysis.frames import Column, tidy
+from analysis.frames import FRESH, Column, tidy
 
 OPERATOR_COLUMNS: Mapping[str, Column] = {
     "operator": Column("str", "Who made the variants."),
@@ -37,12 +37,13 @@ FAILURE_COLUMNS: Mapping[str, Column] = {
     "example": Column("str", "The newest of them, in one line."),
 }
 
-#: In the order in which figures stack them; the first four are worth their time.
+#: In the order in which figures stack them; the first five are worth their time.
 DESTINATIONS = (
     "baseline's noise",
     "champion's descent",
     "better than the parent",
     "verdict",
+    "publications",
     "replicates",
     "no better than the parent",
     "stopped early",
@@ -56,7 +57,7 @@ def operators_frame(
     """One row an operator, the one with most variants first; columns: ``OPERATOR_COLUMNS``."""
     rows = []
     bred = variants[variants["origin"] != "baseline"]
-    search = trials[trials["purpose"] != "verdict"]
+    search = trials[~trials["purpose"].isin(FRESH)]
     for operator, made in bred.groupby("operator", sort=False):
         ends = search[search["variant"].isin(made["variant"])]
         ended = ends[ends["finished_at"].notna()]
@@ -135,4 +136,5 @@ def _destinations(
     names[ended["val_bpb"].isna() & (ended["status"] != "stopped_early")] = "no score"
     names[ended["purpose"] == "baseline"] = "baseline's noise"
     names[ended["purpose"] == "verdict"] = "verdict"
+    names[ended["purpose"] == "publication"] = "publications"
     return names

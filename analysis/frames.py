@@ -67,7 +67,7 @@ TRIAL_COLUMNS: Mapping[str, Column] = {
     "name": Column("str", "Name of the variant."),
     "generation": Column("int64", "Generation of the variant."),
     "operator": Column("str", "Who made the variant."),
-    "purpose": Column("str", "baseline, screen, replicate or verdict."),
+    "purpose": Column("str", "baseline, screen, replicate, publication or verdict."),
     "pair": Column("str", "Label of its verdict pair; missing outside verdicts."),
     "status": Column("str", "queued, running, or one of the ends, such as complete."),
     "attempt": Column("int64", "How many times it was started."),
@@ -130,11 +130,14 @@ VERDICT_COLUMNS: Mapping[str, Column] = {
     "created_at": Column(TIME, "When it was passed."),
 }
 
+#: Purposes of trials that bear claims out and take no part in selection.
+FRESH = ("publication", "verdict")
+
 
 def variants_frame(store: Store) -> pd.DataFrame:
     """One row a variant, in order of creation; columns: ``VARIANT_COLUMNS``."""
     variants, fitnesses = store.variants(), store.fitnesses()
-    newest = {t.variant: t for t in store.trials() if t.purpose != "verdict"}
+    newest = {t.variant: t for t in store.trials() if t.purpose.informs}
     champion, marks = store.champion(), store.marks()
     root = next((v.sha for v in variants if v.origin is Origin.BASELINE), "")
     assurances = by_variant(store.trials())

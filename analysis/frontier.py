@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from analysis.frames import records
+from analysis.frames import FRESH, records
 from analysis.scale import INTERVAL, Scale, cut, drawable
 from population import Metric, TrialStatus
 
@@ -45,7 +45,7 @@ def best_so_far(trials: pd.DataFrame, variants: pd.DataFrame) -> pd.DataFrame:
         ``is_step``, true where the frontier moved.
     """
     final = [str(status) for status in TrialStatus if status.has_run]
-    done = trials[(trials["purpose"] != "verdict") & trials["status"].isin(final)]
+    done = trials[~trials["purpose"].isin(FRESH) & trials["status"].isin(final)]
     done = done.sort_values(["finished_at", "trial"]).reset_index(drop=True)
     known = variants.set_index("variant")[["fitness", "fitness_sd"]]
     table = done[["variant", "name", "operator", "purpose", "status", "val_bpb"]].join(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _PARTS = 40
-_PURPOSES = {"baseline": "o", "screen": "s", "replicate": "D", "verdict": "^"}
+_PURPOSES = {"baseline": "o", "screen": "s", "replicate": "D", "publication": "P", "verdict": "^"}
 _QUIET_COLOUR, _INK = "#8a8f96", "#3c4046"
 
 
@@ -173,6 +173,7 @@ def plot_spending(spending: pd.DataFrame, *, ax: "Axes") -> "Axes":
         "champion's descent": "#0173b2",
         "better than the parent": "#56b4e9",
         "verdict": "#029e73",
+        "publications": "#029e73",
         "baseline's noise": "#949494",
         "replicates": "#949494",
     }

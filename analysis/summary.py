@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.frames import records
 from analysis.frontier import rung_words, sealed_words
 from analysis.scale import Scale, cut
-from population import RunState, Store
+from population import RunState, Store, last_published
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def _state(state: RunState, *, is_live: bool) -> str:
 def _found(store: Store, last: pd.DataFrame, scale: Scale) -> str:
     judged = store.verdicts()
     if not judged:
-        return "Nothing is confirmed: no verdict has been passed yet."
+        return _published(store, scale)
     verdict = judged[-1]
     if verdict.champion is None:
         return (
@@ -96,6 +96,16 @@ def _found(store: Store, last: pd.DataFrame, scale: Scale) -> str:
         )
     tail = f"; the gain on fresh seeds is {said}{how}" if said else ""
     return f"Nothing is confirmed: the claim of {name} did not hold at home depth{tail}."
+
+
+def _published(store: Store, scale: Scale) -> str:
+    """Before a verdict: who was published on the way, if anybody was."""
+    last = last_published(store.publications(), store.barred())
+    if last is None or last.gain is None:
+        return "Nothing is confirmed: no verdict has been passed yet."
+    said = scale.interval(last.gain.gain, last.gain.low, last.gain.high)
+    name = store.variant(last.variant).name
+    return f"No verdict yet; by fresh runs {name} is better than the baseline by {said}."
 
 
 def _searched(store: Store, variants: pd.DataFrame, trials: pd.DataFrame) -> str:

@@ -19,6 +19,8 @@ class Course:
         bpb: True fitness of what the search would hand over then.
         trials: How many there were.
         operators: How many variants each operator of the engine made; empty for a rival.
+        claims: True gain, in bpb, of each champion over the one before it, by how it was named;
+            empty for a rival.
     """
 
     arm: str
@@ -30,6 +32,7 @@ class Course:
     bpb: list[float] = field(default_factory=list)
     trials: int = 0
     operators: dict[str, int] = field(default_factory=dict)
+    claims: dict[str, list[float]] = field(default_factory=dict)
 
     def add(self, seconds: float, bpb: float | None) -> None:
         """What is handed over after so many device-seconds; told only where it changes."""

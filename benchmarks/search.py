@@ -34,11 +34,12 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress
+from scipy.stats import beta
 
 from benchmarks.courses import Course
 from benchmarks.effects import Interval
 from benchmarks.rivals import RIVALS, Proposer, Rival, played_out
-from benchmarks.search_results import Result, save_figure
+from benchmarks.search_results import Result, markdown, save_figure
 from benchmarks.tuners import TUNERS
 from benchmarks.world_search import evolved
 from benchmarks.worlds import FULL_SECONDS, KEPT_WORLDS, SETUP_SECONDS, WORLDS, Landscape
@@ -220,6 +221,28 @@ def report(courses: Sequence[Course], options: argparse.Namespace) -> Result:
     return Result(title, columns, rows)
 
 
+def report_claims(courses: Iterable[Course]) -> Result:
+    """How many of the champions that the engine named were no better than the one before."""
+    named: dict[tuple[str, int], list[float]] = {}
+    for course in courses:
+        for how, values in course.claims.items():
+            named.setdefault((how, course.workers), []).extend(values)
+    rows = []
+    for (how, workers), values in sorted(named.items()):
+        false = sum(value <= 0 for value in values)
+        share = f"{false / len(values):.1%}" if values else ""
+        low, high = jeffreys(false, len(values))
+        rows.append((how, str(workers), str(len(values)), share, f"{low:.1%} to {high:.1%}"))
+    columns = ("named by", "workers", "champions", "not better than the one before", "95 %")
+    return Result("champions of the engine, by how they were named", columns, rows)
+
+
+def jeffreys(count: int, total: int) -> tuple[float, float]:
+    """The 95 % interval of a share (Brown, Cai and DasGupta 2001)."""
+    low, high = beta.ppf([0.025, 0.975], count + 0.5, total - count + 0.5)
+    return (0.0 if count == 0 else float(low)), (1.0 if count == total else float(high))
+
+
 def _of_this_machine() -> argparse.ArgumentParser:
     """Options that change nothing in what is found."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -243,11 +266,13 @@ def main() -> None:
     options = parser.parse_args()
     courses = searched(all_asked(options), options.folder, options.jobs)
     result = report(courses, options)
-    Console().print(result.table())
+    claims = report_claims(courses)
+    Console().print(result.table(), claims.table())
     if options.keep is not None:
         options.keep.mkdir(parents=True, exist_ok=True)
         command = f"python -m benchmarks.search {shlex.join(here.parse_known_args()[1])}"
-        (options.keep / "search.md").write_text(result.markdown(command), encoding="utf-8")
+        page = markdown(command, (result, claims))
+        (options.keep / "search.md").write_text(page, encoding="utf-8")
         save_figure(courses, options.keep / "search.png", seconds=WHOLE, most=options.trainings)
 
 

@@ -38,13 +38,20 @@ class Result:
             table.add_row(*row)
         return table
 
-    def markdown(self, command: str) -> str:
-        """A page that says how to repeat it."""
-        lines = ["# The search against its rivals", "", f"`{command}`: {self.title}.", ""]
+    def markdown(self) -> list[str]:
+        """The lines of a page."""
+        lines = [f"{self.title[:1].upper()}{self.title[1:]}:", ""]
         lines += [_line(self.columns), _line(["---"] * len(self.columns))]
-        lines += [_line(row) for row in self.rows]
-        lines += ["", "![True gain against device-time](search.png)"]
-        return "\n".join(lines) + "\n"
+        return lines + [_line(row) for row in self.rows]
+
+
+def markdown(command: str, results: Sequence[Result]) -> str:
+    """A page that says how to repeat it."""
+    lines = ["# The search against its rivals", "", f"Made by `{command}`.", ""]
+    for result in results:
+        lines += [*result.markdown(), ""]
+    lines += ["![True gain against device-time](search.png)"]
+    return "\n".join(lines) + "\n"
 
 
 def _line(cells: Sequence[str]) -> str:

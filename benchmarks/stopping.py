@@ -46,7 +46,7 @@ def judged(store: Store) -> list[Judged]:
     """The trials of a run at their snapshots, in the order in which they ended."""
     belief = believe(store)
     variants = {variant.sha: variant for variant in store.variants()}
-    trials = [t for t in store.trials() if t.purpose is not Purpose.VERDICT and t.finished_at]
+    trials = [t for t in store.trials() if t.purpose.informs and t.finished_at]
     trials.sort(key=lambda trial: trial.finished_at or 0.0)
     nodes = [VariantNode.of(variant) for variant in variants.values()]
     found = []

@@ -1,9 +1,10 @@
 """The engine on a world: the run's own code, folder, git and database, with virtual trainings."""
 
 import functools
+import math
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from population import (
     Origin,
     Outcome,
     Snapshot,
+    Store,
     TrialStatus,
     canonical_hash,
 )
@@ -152,4 +154,33 @@ def evolved(
             engine.run()
             course.trials = len(workspace.store.trials())
             course.operators = dict(Counter(v.operator for v in workspace.store.variants()))
+            course.claims = claims(workspace.store, truth)
     return course
+
+
+def claims(store: Store, truth: Callable[[str], float | None]) -> dict[str, list[float]]:
+    """True gain of each champion over the one before it, in bpb.
+
+    Those that were ``published``; those that were ``nominated`` for it, whatever came of them; and
+    those that each had the best ``score`` so far, which is what a search without statistics keeps.
+    """
+
+    def gain(variant: str, before: str) -> float:
+        own, other = truth(variant), truth(before)
+        return -math.inf if own is None else math.inf if other is None else other - own
+
+    publications = store.publications()
+    best, before, of_scores = math.inf, store.run().baseline or "", []
+    ended = [t for t in store.trials() if t.purpose.informs and t.outcome is not None]
+    for trial in sorted(ended, key=lambda trial: (trial.finished_at or 0.0, trial.id)):
+        score = trial.outcome.val_bpb if trial.outcome is not None else None
+        if score is None or score >= best:
+            continue
+        if math.isfinite(best) and trial.variant != before:
+            of_scores.append(gain(trial.variant, before))
+        best, before = score, trial.variant
+    return {
+        "published": [gain(p.variant, p.before) for p in publications if p.is_published],
+        "nominated": [gain(p.variant, p.before) for p in publications],
+        "score": of_scores,
+    }

@@ -1,7 +1,7 @@
 """Belief: the store's trials as readings, and the posterior that follows from them.
 
-The one place that says which trials count for selection: every finished run that is not a verdict
-run, and the snapshots of those. Verdict runs stay out, so that a verdict is fresh evidence.
+The one place that says which trials count for selection: every finished run that is not a verdict's
+or a publication's, and the snapshots of those. Those stay out, so that they are fresh evidence.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from evolution.config import StoppingSettings
 from evolution.noise import Posterior, Reading, Scales, VariantNode, fit
-from population import Json, Purpose, Store, Trial
+from population import Json, Store, Trial
 
 #: Seed noise that is expected of bits per byte; of another metric nothing is.
 BPB_SIGMA = 0.003
@@ -38,7 +38,7 @@ class Believer:
         read = [
             readings_of(trial, self._fraction)
             for trial in self._store.trials()
-            if trial.purpose is not Purpose.VERDICT
+            if trial.purpose.informs
         ]
         wanted = refit_at(sum(map(bool, read)))
         readings = list(itertools.chain.from_iterable(read))

@@ -125,13 +125,14 @@ class StoppingSettings(_Section):
 
 
 class VerdictSettings(_Section):
-    """Champion against baseline: how many pairs, at which depths."""
+    """Champion against baseline: how many pairs, at which depths; and champions on the way."""
 
     pairs: Annotated[int, Field(ge=2, le=100)] = 3
     max_pairs: Annotated[int, Field(ge=2, le=100)] = 5
     depths: tuple[Annotated[float, Field(gt=0.0, le=16.0)], ...] = Field(
         default=(1.0, 1.5), strict=False
     )
+    publication_share: Annotated[float, Field(ge=0.0, le=0.5)] = 0.05
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -107,22 +107,6 @@ class Confirmation:
         self._store.set_fact(CLAIM, None)
         return verdict
 
-    def calibrations(self, trial: Trial) -> tuple[Calibration, ...]:
-        """Earlier calibrations of this verdict's runs at this depth.
-
-        Those made before the nomination are left out: a champion is picked partly for the luck of
-        its calibration, whose error seeds do not average out.
-        """
-        label = (trial.pair or "").rsplit(":", 1)[0]
-        return tuple(
-            other.outcome.calibration
-            for other in self._store.trials(purpose=Purpose.VERDICT, variant=trial.variant)
-            if (other.pair or "").rsplit(":", 1)[0] == label
-            and other.outcome is not None
-            and other.outcome.calibration is not None
-            and not other.outcome.is_suspect
-        )
-
     def _rungs(self, claim: Claim, posterior: Posterior) -> list[RungVerdict]:
         return [self._rung(claim, depth, posterior) for depth in self._settings.depths]
 
@@ -194,6 +178,23 @@ class Confirmation:
         return self._store.queue_trial(
             sha, purpose=Purpose.VERDICT, conditions=conditions, pair=label, at=self._clock()
         )
+
+
+def fresh_calibrations(store: Store, trial: Trial) -> tuple[Calibration, ...]:
+    """Earlier calibrations of this verdict's or publication's runs at this depth.
+
+    Those made before the nomination are left out: a champion is picked partly for the luck of
+    its calibration, whose error seeds do not average out.
+    """
+    label = (trial.pair or "").rsplit(":", 1)[0]
+    return tuple(
+        other.outcome.calibration
+        for other in store.trials(purpose=trial.purpose, variant=trial.variant)
+        if (other.pair or "").rsplit(":", 1)[0] == label
+        and other.outcome is not None
+        and other.outcome.calibration is not None
+        and not other.outcome.is_suspect
+    )
 
 
 def trial_seed(run_seed: int, label: str) -> int:

@@ -31,6 +31,7 @@ from evolution.manuals import Circumstances, Manuals
 from evolution.marking import MARKS, withdraw_barred
 from evolution.mishaps import Mishaps
 from evolution.noise import Posterior
+from evolution.publication import Publishing
 from evolution.racing import REPLICATE_SHARE, contender
 from evolution.requests import answered
 from evolution.review import Reviewer, reading_of
@@ -181,12 +182,19 @@ class Engine:
             device_class=device_class,
             clock=clock,
         )
+        self._publishing = Publishing(
+            store=store,
+            baseline=self._baseline.sha,
+            budget=self._budget,
+            device_class=device_class,
+            share=config.verdict.publication_share,
+            clock=clock,
+        )
         self._jobs = Jobs(
             store=store,
             events=workspace.events,
             baseline=self._baseline,
             budget=self._budget,
-            confirmation=self._confirmation,
             measure_baseline=measure_baseline,
         )
         self._ideas = IdeaFolder(
@@ -297,6 +305,11 @@ class Engine:
         """A further run of a contender, or an offspring; None if neither is wanted now."""
         if not self._accounts.has_room():
             return None
+        self._settle_publication()
+        fresh = self._publishing.queue_next(self._belief)
+        if fresh:
+            self._decided("publication_runs", {"trials": [trial.id for trial in fresh]})
+            return fresh[0]
         promising = self._contender()
         if promising is not None:
             trial = self._queue(promising, Purpose.REPLICATE)
@@ -384,7 +397,7 @@ class Engine:
         ended = [
             trial.finished_at
             for trial in self._store.trials()
-            if trial.purpose is not Purpose.VERDICT and trial.finished_at is not None
+            if trial.purpose.informs and trial.finished_at is not None
         ]
         return bool(verdicts) and max(ended, default=0.0) <= verdicts[-1].created_at
 
@@ -499,14 +512,21 @@ class Engine:
             return
         trial = self._store.trial(event.trial_id)
         variant = self._store.variant(trial.variant)
-        if trial.purpose is not Purpose.VERDICT:  # a verdict reads its own from its trials
+        if trial.purpose.informs:  # what bears a claim out reads its own from its trials
             self._keep_calibration(variant, event.outcome)
         self._update_fitness()
         self._accounts.save()
         self._story.finished(trial, variant, event.outcome)
+        if trial.purpose is Purpose.PUBLICATION:
+            self._settle_publication()
         self._errands.note(trial)
         self._mend(trial)
         self._check_baseline()
+
+    def _settle_publication(self) -> None:
+        publication = self._publishing.settle(self._belief())
+        if publication is not None:
+            self._story.published(publication)
 
     def _mend(self, trial: Trial) -> None:
         """Have an offspring repaired that crashed, if the settings allow it."""
@@ -622,6 +642,7 @@ class Engine:
             self._mend(trial)
         if any(t.outcome is not None and t.outcome.val_bpb is not None for t in known):
             self._update_fitness(everywhere=True)  # it was killed before it could, perhaps
+            self._settle_publication()
         self._check_baseline()
 
     def _requeue_running(self, reason: str) -> None:

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from evolution.confirmation import Confirmation
+from evolution.confirmation import fresh_calibrations
 from evolution.events import EventLog
 from evolution.executors.protocol import Job
 from population import (
@@ -55,14 +55,12 @@ class Jobs:
         events: EventLog,
         baseline: Variant,
         budget: Budget,
-        confirmation: Confirmation,
         measure_baseline: Callable[[], Calibration],
     ) -> None:
         self._store = store
         self._events = events
         self._baseline = baseline
         self._budget = budget
-        self._confirmation = confirmation
         self._measure_baseline = measure_baseline
 
     def job(
@@ -86,8 +84,8 @@ class Jobs:
             return job
         if variant.sha == self._baseline.sha:  # its cost is the unit
             return dataclasses.replace(job, token_budget=self.yardstick().tokens)
-        if trial.purpose is Purpose.VERDICT:
-            known = self._confirmation.calibrations(trial)
+        if not trial.purpose.informs:
+            known = fresh_calibrations(self._store, trial)
         else:
             device_class = trial.conditions.device_class
             known = tuple(self._store.calibrations(variant.genome_hash, device_class))

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from evolution.noise import Posterior
-from population import Ruling, RungVerdict
+from population import FreshGain, Ruling, RungVerdict
 
 ERROR_SHARE = 0.025  # a useless champion may be confirmed this often, one-sided: a 95 % interval
 LOOK_PRICE = 0.3  # each further look at the pairs divides that by this much more; see `look_share`
@@ -19,24 +19,26 @@ MIN_PAIRS = 2  # below, there is no variance to speak of
 def nominate(
     posterior: Posterior,
     variants: Iterable[str],
-    baseline: str,
+    reference: str,
     *,
     threshold: float = 0.95,
 ) -> str | None:
     """The variant that claims a gain: the best by posterior mean among those that probably are.
 
-    The posterior has already shrunk each variant towards what its lineage and its operator
-    predict, which is the remedy against picking the luckiest. A score is needed: a run that was
-    stopped early claims nothing.
+    Better, that is, than the reference: the baseline, or the champion published last. The
+    posterior has already shrunk each variant towards what its lineage and its operator predict,
+    which is the remedy against picking the luckiest. A score is needed: a run that was stopped
+    early claims nothing.
     """
-    claimants = [
-        sha
+    means = {
+        sha: posterior.mean(sha)
         for sha in variants
-        if sha != baseline
-        and posterior.full_count(sha) > 0
-        and posterior.p_better(sha, baseline) >= threshold
-    ]
-    return min(claimants, key=lambda sha: (posterior.mean(sha), sha), default=None)
+        if sha != reference and posterior.full_count(sha) > 0
+    }
+    # One after the other: a mean costs next to nothing, a probability a solve.
+    best_first = sorted(means, key=lambda sha: (means[sha], sha))
+    better = (sha for sha in best_first if posterior.p_better(sha, reference) >= threshold)
+    return next(better, None)
 
 
 def contender(
@@ -66,6 +68,25 @@ def contender(
         and low <= posterior.p_better(sha, reference) < high
     ]
     return min(contenders, key=lambda sha: (posterior.mean(sha), sha), default=None)
+
+
+def fresh_gain(
+    own: Sequence[float], others: Sequence[float], *, sigma: float, df: float
+) -> FreshGain:
+    """What scores of runs that selection never saw say of the difference of two variants.
+
+    They are few, so the run's σ stands for their spread, with its own degrees of freedom.
+
+    Args:
+        own: Scores of the one, in bpb; at least one.
+        others: Of the other; at least one.
+        sigma: Seed noise of one run, from the posterior.
+        df: Degrees of freedom behind it.
+    """
+    gain = float(np.mean(others) - np.mean(own))
+    error = sigma * (1 / len(own) + 1 / len(others)) ** 0.5
+    reach = float(student.isf(ERROR_SHARE, df)) * error
+    return FreshGain(gain, gain - reach, gain + reach, float(student.cdf(gain / error, df)))
 
 
 def judge_rung(

@@ -14,6 +14,7 @@ from evolution.workspace import DRY_RUN
 from population import (
     Assurance,
     Fitness,
+    FreshGain,
     Lease,
     Mark,
     Metric,
@@ -27,6 +28,7 @@ from population import (
     TrialStatus,
     Variant,
     Verdict,
+    last_published,
 )
 from population.assurance import UNSAFE, by_variant, of_verdict
 
@@ -87,6 +89,23 @@ class RunningTrial:
 
 
 @dataclass(frozen=True, slots=True)
+class Published:
+    """A champion that fresh runs have borne out.
+
+    Attributes:
+        name: Of the variant.
+        sha: Its commit.
+        gain: Over the baseline, by runs that took no part in selection.
+        at: When, in seconds since the epoch.
+    """
+
+    name: str
+    sha: str
+    gain: FreshGain
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class RunStatus:
     """Where a run stands.
 
@@ -108,6 +127,7 @@ class RunStatus:
         device_hours: Hours that trials held a slot.
         elapsed_seconds: Wall time of all sittings.
         seconds_left: Estimate, verdict included; None while there is too little to go by.
+        published: The champion that was published last while the search went on; None before one.
         verdict: The last verdict; None before one.
         manual: Which manual is in force; None in a run that did not record it.
         as_of: When this was read, in seconds since the epoch.
@@ -140,6 +160,7 @@ class RunStatus:
     seconds_left: float | None
     verdict: Verdict | None
     as_of: float
+    published: Published | None = None
     manual: ManualStanding | None = None
     metric: Metric = dataclasses.field(default_factory=Metric)
     verdict_assurance: Assurance | None = None
@@ -211,6 +232,7 @@ def run_status(
         seconds_left=_seconds_left(record, trials, elapsed, bool(verdicts)),
         verdict=verdicts[-1] if verdicts else None,
         as_of=now,
+        published=_published(store, variants),
         manual=manual_standing(store, program),
         metric=store.metric(),
         verdict_assurance=of_verdict(verdicts[-1].label, trials) if verdicts else None,
@@ -271,6 +293,13 @@ def _standing(
         containment=assurance.containment,
         mark=mark,
     )
+
+
+def _published(store: Store, variants: Mapping[str, Variant]) -> Published | None:
+    last = last_published(store.publications(), store.barred())
+    if last is None or last.gain is None:
+        return None
+    return Published(variants[last.variant].name, last.variant, last.gain, last.created_at)
 
 
 def _counts(trials: Sequence[Trial]) -> dict[TrialStatus, int]:

@@ -10,6 +10,7 @@ from evolution.noise import Effect, Posterior
 from population import (
     Critique,
     Outcome,
+    Publication,
     Purpose,
     Store,
     Trial,
@@ -111,6 +112,18 @@ class Story:
             champion=verdict.champion,
             confirmed=verdict.is_confirmed,
             rungs=rungs,
+        )
+
+    def published(self, publication: Publication) -> None:
+        """The fresh runs of a nominee have ended."""
+        step, gain = publication.step, publication.gain
+        self.tell(
+            "published" if publication.is_published else "not_published",
+            label=publication.label,
+            variant=self._store.variant(publication.variant).name,
+            before=self._store.variant(publication.before).name,
+            step=None if step is None else asdict(step),
+            gain=None if gain is None else asdict(gain),
         )
 
     def lessons(self, made: LessonChanges, *, by: str) -> None:

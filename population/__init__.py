@@ -87,7 +87,15 @@ if TYPE_CHECKING:
     )
     from population.untrusted import fenced, one_line, plain
     from population.variant import Origin, Variant
-    from population.verdict import Ruling, RungVerdict, SealedGain, Verdict
+    from population.verdict import (
+        FreshGain,
+        Publication,
+        Ruling,
+        RungVerdict,
+        SealedGain,
+        Verdict,
+        last_published,
+    )
 
 _HOMES = {
     "assurance": "Assurance",
@@ -126,7 +134,7 @@ _HOMES = {
     ),
     "untrusted": "fenced one_line plain",
     "variant": "Origin Variant",
-    "verdict": "Ruling RungVerdict SealedGain Verdict",
+    "verdict": "FreshGain Publication Ruling RungVerdict SealedGain Verdict last_published",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
@@ -154,6 +162,7 @@ __all__ = [
     "Failure",
     "FailureClass",
     "Fitness",
+    "FreshGain",
     "Genome",
     "GenomeError",
     "GitMissingError",
@@ -179,6 +188,7 @@ __all__ = [
     "Outcome",
     "Patch",
     "Problem",
+    "Publication",
     "Purpose",
     "Request",
     "RoleSpending",
@@ -218,6 +228,7 @@ __all__ = [
     "gain_over_parent",
     "generation_of",
     "knobs",
+    "last_published",
     "literal_value",
     "merge_files",
     "one_line",

@@ -15,7 +15,7 @@ from population.trial import (
     Snapshot,
     TrialStatus,
 )
-from population.verdict import Ruling, RungVerdict, SealedGain
+from population.verdict import FreshGain, Publication, Ruling, RungVerdict, SealedGain
 
 Document = dict[str, Any]
 
@@ -137,6 +137,15 @@ def outcome_from_json(document: Mapping[str, Any]) -> Outcome:
         snapshots=[Snapshot(float(f), float(bpb)) for f, bpb in document["snapshots"]],
         curve=curve_from_json(document["curve"]),
     )
+
+
+def publication_from_json(document: Mapping[str, Any]) -> Publication:
+    """The inverse of ``asdict``."""
+    gains = {
+        name: FreshGain(**document[name]) if document[name] is not None else None
+        for name in ("step", "gain")
+    }
+    return Publication(**{**document, **gains, "trials": tuple(document["trials"])})
 
 
 def rungs_to_json(rungs: Sequence[RungVerdict]) -> list[Document]:

@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -27,7 +28,7 @@ from population.database import (
     place,
     sqlite_file,
 )
-from population.encoding import outcome_to_json, rungs_to_json
+from population.encoding import outcome_to_json, publication_from_json, rungs_to_json
 from population.fitness import Fitness
 from population.lesson import Lesson, LessonChanges, LessonState
 from population.metric import Metric
@@ -77,7 +78,7 @@ from population.trial import (
     TrialStatus,
 )
 from population.variant import Variant
-from population.verdict import Verdict
+from population.verdict import Publication, Verdict
 
 __all__ = ["DiskFullError", "LockedError", "SchemaError", "Store", "StoreError"]
 
@@ -85,6 +86,7 @@ _SHORTEST_PREFIX = 6
 #: Digits of a commit.
 _WHOLE_COMMIT = 40
 _METRIC = "metric"
+_PUBLICATIONS = "publications"
 
 Row = TypeVar("Row", TrialRow, RequestRow, CallRow, CommissionRow, SuggestionRow)
 
@@ -530,6 +532,16 @@ class Store:
         query = select(VerdictRow).order_by(VerdictRow.created_at, VerdictRow.label)
         with self._database.reading() as session:
             return [row.value() for row in session.scalars(query)]
+
+    def add_publication(self, publication: Publication) -> None:
+        """Keep what came of a nominee."""
+        kept = [*self.publications(), publication]
+        self.set_fact(_PUBLICATIONS, [asdict(each) for each in kept])
+
+    def publications(self) -> list[Publication]:
+        """What came of every nominee, oldest first."""
+        kept = self.fact(_PUBLICATIONS)
+        return [publication_from_json(each) for each in kept] if isinstance(kept, list) else []
 
     # What the engine decided, was asked, and paid for
 

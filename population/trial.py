@@ -33,12 +33,18 @@ FAILED = (TrialStatus.CRASHED, TrialStatus.TIMED_OUT, TrialStatus.REJECTED)
 
 
 class Purpose(StrEnum):
-    """What a trial is for: verdict trials take no part in selection."""
+    """What a trial is for."""
 
     BASELINE = "baseline"  # repeats of the baseline, which tell the noise
     SCREEN = "screen"  # the first run of an offspring or a seed
     REPLICATE = "replicate"  # a further run of a promising variant
+    PUBLICATION = "publication"  # fresh seeds of a champion, while the search goes on
     VERDICT = "verdict"  # fresh-seed pairs that confirm a champion
+
+    @property
+    def informs(self) -> bool:
+        """True if selection goes by it. What bears a claim out must be fresh evidence."""
+        return self not in (Purpose.PUBLICATION, Purpose.VERDICT)
 
 
 class BudgetKind(StrEnum):

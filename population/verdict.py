@@ -1,5 +1,6 @@
-"""Verdicts: what fresh-seed pairs say of a claimed gain."""
+"""Verdicts and publications: what fresh seeds say of a claimed gain."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -80,3 +81,53 @@ class Verdict:
     def is_confirmed(self) -> bool:
         """True if the gain at home depth is confirmed."""
         return any(r.depth_scale == 1.0 and r.ruling is Ruling.CONFIRMED for r in self.rungs)
+
+
+@dataclass(frozen=True, slots=True)
+class FreshGain:
+    """What runs that took no part in selection say of two variants.
+
+    Attributes:
+        gain: Of the one over the other, in bpb; positive is better.
+        low: Lower end of the 95 % interval.
+        high: Upper end.
+        p_better: Probability that it is better.
+    """
+
+    gain: float
+    low: float
+    high: float
+    p_better: float
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A champion that was put forward while the search went on, and what came of it.
+
+    Attributes:
+        label: ``p001``, … in the order of the run.
+        variant: Its commit.
+        before: Commit of the champion that was published last; of the baseline before the first.
+        is_published: True if it takes that one's place.
+        step: Its gain over that one; None if too few of its runs gave a score.
+        gain: Its gain over the baseline; None likewise.
+        trials: Numbers of its runs.
+        created_at: Seconds since the epoch.
+    """
+
+    label: str
+    variant: str
+    before: str
+    is_published: bool
+    step: FreshGain | None
+    gain: FreshGain | None
+    trials: tuple[int, ...]
+    created_at: float
+
+
+def last_published(
+    publications: Sequence[Publication], barred: frozenset[str]
+) -> Publication | None:
+    """The last champion that was published and is not of a banned line."""
+    standing = (p for p in reversed(publications) if p.is_published and p.variant not in barred)
+    return next(standing, None)

@@ -134,6 +134,11 @@ def _champion(store: "Store") -> "tuple[Variant | None, str]":
     confirmed = [v for v in store.verdicts() if v.is_confirmed and v.champion is not None]
     if confirmed:
         return store.variant(confirmed[-1].champion or ""), f"confirmed by {confirmed[-1].label}"
+    from population import last_published
+
+    published = last_published(store.publications(), store.barred())
+    if published is not None:
+        return store.variant(published.variant), f"published as {published.label}"
     best = store.champion()
     if best is None:
         return None, "no trial has given a score yet"

@@ -16,6 +16,7 @@ from evolution.cli.text import (
     gain_words,
     one_line,
     plus_minus,
+    published_line,
     score,
     verdict_lines,
     with_unit,
@@ -70,6 +71,8 @@ def status_lines(status: RunStatus, *, is_live: bool = True) -> list[tuple[str, 
         sigma = f"σ {with_unit(spread, status.metric)} from seed to seed"
         lines.append(("noise", Text(sigma)))
     lines += [("trials", _trials(status)), ("time", Text(time_words(status)))]
+    if status.published is not None:
+        lines.append(("published", Text(published_line(status.published, status.metric))))
     if status.models is not None:
         lines.append(("models", Text("\n".join(spending_words(status.models)))))
     if status.broken:

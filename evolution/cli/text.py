@@ -1,7 +1,12 @@
 """Numbers and names as words. Pure; what genomes wrote is shown plain."""
 
+from typing import TYPE_CHECKING
+
 from analysis.scale import INTERVAL, decimals
 from population import Assurance, Metric, Ruling, RungVerdict, Verdict, one_line, plain
+
+if TYPE_CHECKING:
+    from evolution.status import Published
 
 __all__ = [
     "clean",
@@ -98,6 +103,13 @@ def verdict_lines(
             said = _interval(sealed.gain, sealed.low, sealed.high, metric)
             lines.append(f"    sealed test split: gain {said}")
     return lines
+
+
+def published_line(published: "Published", metric: Metric) -> str:
+    """What fresh runs said of the champion that was published last."""
+    gain = published.gain
+    said = _interval(gain.gain, gain.low, gain.high, metric)
+    return f"{clean(published.name)}, {said} over the baseline by fresh runs"
 
 
 def _rung_line(rung: RungVerdict, metric: Metric, how: str) -> str:

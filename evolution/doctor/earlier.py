@@ -9,7 +9,7 @@ from typing import Any
 
 from evolution.config import EvolutionConfig
 from evolution.workspace import DRY_RUN
-from population import Budget, EvolveError, Purpose, RunPaths, Store, TrialStatus
+from population import Budget, EvolveError, RunPaths, Store, TrialStatus
 from population.records import script_files_of
 
 _FEWEST_TRIALS = 3
@@ -91,7 +91,7 @@ def _read(paths: RunPaths, config: EvolutionConfig, budget: Budget) -> Earlier |
             for trial in store.trials()
             if trial.outcome is not None
             and trial.status is TrialStatus.COMPLETE
-            and trial.purpose is not Purpose.VERDICT
+            and trial.purpose.informs
         ]
         if len(scored) < _FEWEST_TRIALS:
             return None

@@ -17,10 +17,12 @@ from benchmarks.search import (
     catching_up,
     code_of,
     gains,
+    jeffreys,
     report,
+    report_claims,
     searched,
 )
-from benchmarks.search_results import save_figure
+from benchmarks.search_results import markdown, save_figure
 from benchmarks.tuners import TUNERS
 from benchmarks.world_search import evolved, operators_of, settings_of
 from benchmarks.worlds import (
@@ -216,7 +218,7 @@ def test_a_crash_is_told_to_a_tuner_as_what_it_is():
 
 def test_the_engine_searches_a_world_within_its_device_seconds():
     landscape = Landscape(WORLDS["rich"], 0)
-    settings = {"baseline.repeats": 2}
+    settings = {"baseline.repeats": 2, "verdict.publication_share": 0.3}
     courses = [
         evolved(landscape, 0, workers=2, device_seconds=16 * WHOLE, settings=settings)
         for _ in range(2)
@@ -226,6 +228,9 @@ def test_the_engine_searches_a_world_within_its_device_seconds():
     assert 12 <= courses[0].trials <= 34
     assert courses[0].bpb[-1] < 1.0
     assert courses[0].operators["structure"] > 2
+    named = courses[0].claims
+    assert len(named["published"]) <= len(named["nominated"]) <= 3
+    assert len(named["score"]) >= 2
 
 
 def test_the_engine_is_given_the_operators_that_rivals_have():
@@ -275,11 +280,23 @@ def test_the_page_says_what_the_table_says_and_the_figure_can_be_looked_at(tmp_p
         ("plain", "1", "keep/revert", "+15.0 ± 0.0", "+30.0 ± 0.0"),
     ]
     assert result.rows[1][5].startswith("2.00 (")
-    page = result.markdown("python -m benchmarks.search")
+    page = markdown("python -m benchmarks.search", [result])
     assert "| plain | 1 | evoresearch | +30.0 ± 0.0 | +60.0 ± 0.0 |" in page
     save_figure(courses, tmp_path / "search.png", seconds=WHOLE, most=200)
     height, width, _ = matplotlib.image.imread(tmp_path / "search.png").shape
     assert min(height, width) > 200
+
+
+def test_champions_that_are_no_better_than_the_one_before_are_counted():
+    courses = [line("evoresearch", number, 3e-4) for number in range(2)]
+    courses[0].claims = {"published": [0.01, -0.002], "score": [0.0]}
+    courses[1].claims = {"published": [0.03] * 8, "score": []}
+    rows = {row[0]: row[1:] for row in report_claims(courses).rows}
+    assert rows["published"][:3] == ("1", "10", "10.0%")
+    assert rows["score"][:3] == ("1", "1", "100.0%")
+    low, high = jeffreys(1, 10)
+    assert 0 < low < 0.1 < high < 0.45
+    assert (jeffreys(0, 10)[0], jeffreys(10, 10)[1]) == (0.0, 1.0)
 
 
 def test_courses_are_kept_by_the_code_they_follow_from():
