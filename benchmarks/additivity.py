@@ -180,6 +180,7 @@ def measure(bench: Bench, baseline: str, options: argparse.Namespace, tokens: in
     used = {sha for merge, _ in merges for sha in merge.variant.adds}
     parts = [edit for edit in edits if edit.sha in used]
     together = [merge for merge, _ in merges]
+    failed_edits = len(bench.failed)
     bench.train([start, *together, *parts], fresh, "merges and their edits")
     merges = [(merge, hope) for merge, hope in merges if merge.sha not in bench.failed]
     parts_seeds = {edit.sha: [*seeds, *(fresh if edit.sha in used else [])] for edit in edits}
@@ -195,7 +196,12 @@ def measure(bench: Bench, baseline: str, options: argparse.Namespace, tokens: in
         merges=tuple(
             replace(bench.trained(merge, fresh), predicted=hope) for merge, hope in merges
         ),
-        counts={**counts, "failed": len(bench.failed), "same as the baseline": len(same)},
+        counts={
+            **counts,
+            "failed edits": failed_edits,
+            "failed merges": len(bench.failed) - failed_edits,
+            "same as the baseline": len(same),
+        },
     )
 
 

@@ -68,7 +68,8 @@ class Findings:
         sums: Gains of merges.
         realised_on_predicted: Slope.
         parts_on_predicted: Slope of what the edits gain alone on fresh seeds.
-        company: Only together.
+        lost: What the edits gain alone less what they gain together, a merge.
+        company: Only together, with the errors that merges share taken into account.
         covered: Merges whose gain lay in the model's 95 % interval.
         covered_parts: Likewise single edits, on fresh seeds.
         before: The engine's own scales, as they were when merges were chosen.
@@ -94,6 +95,7 @@ class Findings:
     sums: Sums
     realised_on_predicted: Estimate
     parts_on_predicted: Estimate
+    lost: Estimate
     company: Company
     covered: Figures
     covered_parts: Figures
@@ -146,6 +148,7 @@ def findings(readings: Readings) -> Findings:
             readings, fresh, lambda s: slope(s.realised, s.predicted)
         ),
         parts_on_predicted=resampled_sums(readings, fresh, lambda s: slope(s.parts, s.predicted)),
+        lost=resampled_sums(readings, fresh, lambda s: float((s.parts - s.realised).mean())),
         company=company(readings, fresh, noise),
         covered=_covered_merges(readings, fresh, noise),
         covered_parts=_covered_parts(readings, believed, used, fresh, noise),

@@ -17,6 +17,7 @@ from analysis.style import figure_style, new_figure
 from benchmarks.additivity_figures import Findings, findings
 from benchmarks.agents import Figures
 from benchmarks.edit_readings import SNAPSHOT_AT, Readings
+from benchmarks.effect_spread import FREEDOMS
 from benchmarks.seed_noise import Estimate
 from evolution.mixed_model import EFFECT_DF, SCALE_START, SEED_SHARE
 
@@ -96,7 +97,11 @@ def page(readings: Readings, found: Findings, command: str) -> str:
                     "what the edits gain alone, summed, on predicted",
                     found.parts_on_predicted.text(),
                 ),
-                ("lost in company, mbpb a merge", found.company.mean.text(1000, 1)),
+                ("lost in company, mbpb a merge", found.lost.text(1000, 1)),
+                (
+                    "the same, errors that merges share weighed",
+                    found.company.mean.text(1000, 1),
+                ),
                 ("merges in the model's 95 % interval", _shown(found.covered)),
                 ("their single edits in theirs, fresh seeds", _shown(found.covered_parts)),
             ],
@@ -149,7 +154,8 @@ def _own_scales(found: Findings) -> str:
     before, after = found.before, found.after
     return (
         "Effects and what edits do at the snapshot are fitted as Student's t with "
-        f"{EFFECT_DF:g} degrees of freedom, each source of edits with a mean of its own. "
+        f"{EFFECT_DF:g} degrees of freedom, each source of edits with a mean of its own; fewer "
+        f"than {min(FREEDOMS):g} are not tried. "
         "The search's own fit gave "
         f"effect {before.effect:.2f}, curve {before.curve:.2f}, snapshot {before.snapshot:.2f} "
         f"before any merge, and effect {after.effect:.2f}, company {after.company:.2f}, curve "
@@ -181,9 +187,10 @@ def _left_out(found: Findings) -> str:
     counts = found.counts
     return (
         f"Left out: {counts['same as the baseline']} edits that train as the baseline to the last "
-        f"bit, {counts['failed']} that fail. Of {counts['drawn']} edits in the sets that were "
-        f"drawn among the {counts['helpful']} most promising, {counts['went in']} went in: the "
-        "others clash with one before them, in text or in a knob."
+        f"bit, {counts['failed edits']} that fail, and of the merges {counts['failed merges']}. "
+        f"Of {counts['drawn']} edits in sets that were drawn among the {counts['helpful']} most "
+        f"promising, {counts['went in']} went in: the others clash with one before them, in text "
+        "or in a knob."
     )
 
 
@@ -237,7 +244,9 @@ def save_figure(readings: Readings, found: Findings, path: Path) -> None:
 def write_page(readings: Readings, path: Path) -> None:
     """Page and figure beside the file of the readings."""
     found = findings(readings)
-    text = page(readings, found, "python -m benchmarks.additivity")
+    pairs, fresh = len(readings.chosen_by().baseline.finals), len(readings.merges[0].finals)
+    command = f"python -m benchmarks.additivity --rng-seeds {pairs} --fresh {fresh}"
+    text = page(readings, found, command)
     path.with_suffix(".md").write_text(text, encoding="utf-8")
     save_figure(readings, found, path.with_suffix(".png"))
 

@@ -65,7 +65,17 @@ def made_readings(*, company, edit_count=60, merge_count=30, rng_seed=0):
         trained("start", "baseline", 0.0, 0.0),
         tuple(trained(n, "knob", effects[n], c) for n, c in zip(names, curves, strict=True)),
         (),
-        {"same as the baseline": 0, "failed": 0, "drawn": 1, "helpful": 1, "went in": 1},
+        dict.fromkeys(
+            (
+                "same as the baseline",
+                "failed edits",
+                "failed merges",
+                "drawn",
+                "helpful",
+                "went in",
+            ),
+            1,
+        ),
     )
     believed = posterior(readings.chosen_by())
     helpful = sorted(names, key=lambda name: believed.edit_means([name])[name])[:15]
