@@ -140,6 +140,7 @@ class Measurement:
         seq_len: int,
         steps: int,
         rng_seeds: Sequence[int],
+        snapshot_at: float | None = None,
     ) -> None:
         """Hold what all pairs share.
 
@@ -151,11 +152,13 @@ class Measurement:
             seq_len: Tokens in a row.
             steps: Steps of the baseline that make up the work.
             rng_seeds: At least two.
+            snapshot_at: Share of the work at which each training is scored on the way, too.
         """
         self._trainers, self._notebook, self._baseline = trainers, notebook, baseline
         ruler = template_path("prepare.py").read_bytes()
         self._conditions = hashlib.sha256(ruler + data_hash.encode()).hexdigest()[:12]
         self._seq_len, self._rng_seeds = seq_len, tuple(rng_seeds)
+        self._snapshot_at = snapshot_at
         self.tokens = steps * self._step_tokens(baseline)
 
     def effect(self, text: str, *, is_same_work: bool = False) -> Effect | None:
@@ -199,16 +202,32 @@ class Measurement:
         """One training for each seed; None if figures are missing and none are made."""
         found = []
         for rng_seed in self._rng_seeds:
-            key = f"score {self._key(text)} {tokens} {rng_seed}"
-            known = self._notebook.find(key)
-            if known is None:
-                if self._trainers is None:
-                    return None
-                known = asdict(self._trainers.train(text, tokens=tokens, rng_seed=rng_seed))
-                self._notebook.keep(key, known)
-            assert isinstance(known, dict)
-            found.append(Run(**known))
+            run = self.run(text, tokens, rng_seed)
+            if run is None:
+                return None
+            found.append(run)
         return found
+
+    def run(self, text: str, tokens: int, rng_seed: int) -> Run | None:
+        """One training; None if it is not known and none is made.
+
+        Raises:
+            TrainerError: It ended without a score.
+        """
+        key = f"score {self._key(text)} {tokens} {rng_seed}"
+        if self._snapshot_at is not None:
+            key = f"{key} {self._snapshot_at:g}"
+        known = self._notebook.find(key)
+        if known is None:
+            if self._trainers is None:
+                return None
+            run = self._trainers.train(
+                text, tokens=tokens, rng_seed=rng_seed, snapshot_at=self._snapshot_at
+            )
+            known = asdict(run)
+            self._notebook.keep(key, known)
+        assert isinstance(known, dict)
+        return Run(**known)
 
     def _worth_of_work(self) -> float | None:
         """What more work is worth to the baseline: bits per byte for a factor of e."""

@@ -46,6 +46,7 @@ class Run:
         train_seconds: CPU-seconds of the training; seconds of the clock on a GPU.
         peak_mb: MiB that the process took beyond what it began with; on a GPU what torch allocated.
         mfu_percent: As the genome says it; 0 on a processor.
+        snapshot_bpb: Of the small slice, on the way; None if it was not asked for, or not finite.
     """
 
     val_bpb: float
@@ -54,6 +55,7 @@ class Run:
     train_seconds: float
     peak_mb: float
     mfu_percent: float = 0.0
+    snapshot_bpb: float | None = None
 
 
 def with_trainer_settings(device: str = "cpu") -> None:
@@ -84,8 +86,23 @@ class Trainers:
         torch.set_num_threads(1)
         self._data, self._core, self._device = data, core, device
 
-    def train(self, text: str, *, tokens: int, rng_seed: int, depth_scale: float = 1.0) -> Run:
+    def train(
+        self,
+        text: str,
+        *,
+        tokens: int,
+        rng_seed: int,
+        depth_scale: float = 1.0,
+        snapshot_at: float | None = None,
+    ) -> Run:
         """Train for so many tokens and score on the validation text.
+
+        Args:
+            text: The genome.
+            tokens: Its budget.
+            rng_seed: Of weights and batches.
+            depth_scale: Factor on the genome's own depth.
+            snapshot_at: Share of the budget at which the model is scored on the small slice, too.
 
         Raises:
             TrainerError: It ended without a score.
@@ -94,13 +111,17 @@ class Trainers:
             "budget": {"kind": "tokens", "amount": tokens},
             "rng_seed": rng_seed,
             "depth_scale": depth_scale,
+            "snapshots": [] if snapshot_at is None else [snapshot_at],
         }
         with self._trainer(text, conditions) as trainer:
+            snapshot_bpb: float | None = None
             score: Mapping[str, Any] = {}
             end: Mapping[str, Any] = {}
             while message := trainer.message():
                 if message["type"] == "start":
                     trainer.go()
+                elif message["type"] == "snapshot":
+                    snapshot_bpb = message["bpb"]
                 elif message["type"] == "score":
                     score = message
                 elif message["type"] == "end":
@@ -114,6 +135,7 @@ class Trainers:
                 train_seconds=float(score["train_seconds"]),
                 peak_mb=float(end["peak_mb"]),
                 mfu_percent=float(end["mfu_percent"]),
+                snapshot_bpb=snapshot_bpb,
             )
 
     def step_pairs(self, text: str, other: str, pair_count: int) -> list[tuple[Step, Step]]:
