@@ -1,10 +1,11 @@
-"""What does one decision cost late in a long run, and does it believe what all readings at once say?
+"""What does one decision cost late in a long run, and does it believe what all at once would say?
 
-A lineage is made up as a search would make it: mutations, merges, stacks that take edits in and out,
-replicates, trials that were stopped at their snapshot, that crashed, that went wrong by a hundred σ.
-A posterior of most trials is told some further ones, each with its variant, as the engine tells it:
-that, the means and sds of all fitnesses, P(better than the baseline) of all and the means of all
-single edits are one decision. The same from all readings at once is the batch. Times are CPU time.
+A lineage is made up as a search would make it: mutations, merges, stacks that take edits in and
+out, replicates, trials that were stopped at their snapshot, that crashed, that went wrong by a
+hundred σ. A posterior of most trials is told some further ones, each with its variant, as the
+engine tells it: that, the means and sds of all fitnesses, P(better than the baseline) of all and
+the means of all single edits are one decision. The same from all readings at once, at known scales,
+is the batch. Times are CPU time.
 
     python -m benchmarks.posterior --variants 500 2000 5000 --told 20
 """

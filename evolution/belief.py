@@ -3,10 +3,10 @@
 The one place that says which trials count for selection: every finished run that is not a verdict
 run, and the snapshots of those. Verdict runs stay out, so that a verdict is fresh evidence.
 
-What is believed is a function of the store: the trials that were read, in the order they ended. To
-the first of them (`refit_at`) all is fitted: σ, scales, precision factors of edits. The others are
-told one by one (`Posterior.after`), which takes milliseconds. A sitting remembers how far it came; a
-resumed one tells them anew in the same order and believes the same, to the bit.
+What is believed is a function of the store: the trials that were read, in the order they ended.
+To the first of them (`refit_at`) all is fitted: σ, scales, precision factors of edits. The others
+are told one by one (`Posterior.after`), which takes milliseconds. A sitting remembers how far it
+came; a resumed one tells them anew in the same order, and believes the same means to the bit.
 """
 
 import dataclasses

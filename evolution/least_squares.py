@@ -89,9 +89,9 @@ class Told:
     """A solution that was told more unknowns and rows since, without a new factorization.
 
     Woodbury's identity: with A⁻¹ the covariances before and H the rows told since, of variances R,
-    the covariances are A⁻¹ − A⁻¹Hᵀ(R + HA⁻¹Hᵀ)⁻¹HA⁻¹. The factor of A stays; the Cholesky factor of
-    the small matrix in brackets grows with the rows. A further unknown is independent of the others
-    until a row ties it to them, so that what is believed of others does not change by it, to the bit.
+    the covariances are A⁻¹ − A⁻¹Hᵀ(R + HA⁻¹Hᵀ)⁻¹HA⁻¹. The factor of A stays; the Cholesky factor
+    of the small matrix in brackets grows with the rows. A further unknown is independent of the
+    others until a row ties it to them: it changes nothing of what is believed of them, to the bit.
 
     Attributes:
         base: The solution before.

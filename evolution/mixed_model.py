@@ -212,6 +212,9 @@ class MixedModel:
 
     def _quantity(self, kind: str, name: str = "") -> dict[int, float]:
         """A fitness, curve part, mean or offset as a sum of unknowns: mostly of itself."""
+        column = self._rows.columns.get((kind, name))
+        if column is not None:
+            return {column: 1.0}
         later = self._later.get((kind, name))
         return {self._rows.column(kind, name): 1.0} if later is None else later
 
@@ -271,7 +274,9 @@ class MixedModel:
 
     def fitness_forms(self, nodes: Sequence[VariantNode]) -> sparse.csr_array:
         """The fitness of each variant, in this order."""
-        forms = [self.fitness_form(node.sha) for node in nodes]
+        columns, later = self._rows.columns, self._later
+        keys = [("fitness", node.sha) for node in nodes]
+        forms = [{columns[key]: 1.0} if key in columns else later[key] for key in keys]
         return sparse_rows(forms, self.unknown_count)
 
     # --- growing -------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ The statistics are in `mixed_model`; here they become bpb, probabilities and pre
 import dataclasses
 import functools
 import math
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -177,6 +177,11 @@ def _usable(
     return [latest[key] for key in sorted(latest)]
 
 
+def _trial_counts(readings: Iterable[Reading]) -> Counter[str]:
+    trials = {(reading.variant, reading.trial_id) for reading in readings}
+    return Counter(variant for variant, _ in trials)
+
+
 class Posterior:
     """What is believed of every variant of a run. Made by `fit`.
 
@@ -198,14 +203,8 @@ class Posterior:
         self._model, self._solution = model, solution
         self._factors, self._noise, self._limits = factors, noise, limits
         self.scales, self.sigma, self.sigma_df = scales, noise.sigma, noise.df
-        self._trials: dict[str, set[int]] = defaultdict(set)
-        self._full_trials: dict[str, set[int]] = defaultdict(set)
-        for reading in model.readings:
-            self._trials[reading.variant].add(reading.trial_id)
-            if reading.is_full:
-                self._full_trials[reading.variant].add(reading.trial_id)
         self._variances: Vector | None = None  # of all fitnesses, in the pedigree's order
-        self._covariances: dict[str, Vector] = {}  # of all unknowns with a rival's fitness
+        self._against: dict[str, Vector] = {}  # P(better) of all, by rival
 
     def after(self, nodes: Iterable[VariantNode], readings: Iterable[Reading]) -> "Posterior":
         """What is believed once further variants were born and one more trial was read.
@@ -242,8 +241,9 @@ class Posterior:
                     solution = solution.with_prior(unknowns, prior / factor)
             solution, fall = solution.with_rows(rows.forms, rows.values, rows.variances)
         later = Posterior(model, solution, self.scales, self._noise, factors, self._limits)
-        forms = model.fitness_forms(model.pedigree.order)
-        later._variances = self._variances_after(solution, forms, fall, settled)
+        later._trial_counts = self._trial_counts + _trial_counts(taken)
+        later._full_counts = self._full_counts + _trial_counts(r for r in taken if r.is_full)
+        later._variances = self._variances_after(solution, later._forms, fall, settled)
         return later
 
     def _variances_after(
@@ -286,9 +286,17 @@ class Posterior:
 
     def _fitness_variances(self) -> Vector:
         if self._variances is None:
-            model = self._model
-            self._variances = self._solution.variances(model.fitness_forms(model.pedigree.order))
+            self._variances = self._solution.variances(self._forms)
         return self._variances
+
+    @functools.cached_property
+    def _trial_counts(self) -> Counter[str]:
+        """Trials by variant."""
+        return _trial_counts(self._model.readings)
+
+    @functools.cached_property
+    def _full_counts(self) -> Counter[str]:
+        return _trial_counts(reading for reading in self._model.readings if reading.is_full)
 
     @functools.cached_property
     def _places(self) -> dict[str, int]:
@@ -323,29 +331,45 @@ class Posterior:
 
     def is_scored(self, sha: str) -> bool:
         """True if at least one reading of the variant itself was used."""
-        return bool(self._trials.get(sha))
+        return sha in self._trial_counts
 
     def full_count(self, sha: str) -> int:
         """How many scores of the variant there are; snapshots do not count."""
-        return len(self._full_trials.get(sha, ()))
+        return self._full_counts[sha]
 
     def mean(self, sha: str) -> float:
         """Posterior mean in bpb; for a variant without a reading, what its lineage predicts."""
-        return self._model.centre + self.sigma * self._scaled_mean(sha)
+        return self._fitnesses[sha][0]
+
+    @functools.cached_property
+    def _forms(self) -> sparse.csr_array:
+        """The fitness of each variant, in the pedigree's order."""
+        return self._model.fitness_forms(self._model.pedigree.order)
+
+    @functools.cached_property
+    def _scaled_means(self) -> Vector:
+        return np.asarray(self._forms @ self._solution.means, dtype=np.float64)
+
+    @functools.cached_property
+    def _fitnesses(self) -> dict[str, tuple[float, float]]:
+        """Mean and sd of each, in bpb."""
+        means = self._model.centre + self.sigma * self._scaled_means
+        sds = self.sigma * np.sqrt(self._fitness_variances())
+        pairs = zip(means.tolist(), sds.tolist(), strict=True)
+        return dict(zip(self._places, pairs, strict=True))
 
     def _scaled_mean(self, sha: str) -> float:
-        means = self._solution.means
-        return sum(float(means[c]) * x for c, x in self._model.fitness_form(sha).items())
+        return float(self._scaled_means[self._places[sha]])
 
     def sd(self, sha: str) -> float:
         """Posterior standard deviation in bpb."""
-        return self.sigma * math.sqrt(self._fitness_variances()[self._places[sha]])
+        return self._fitnesses[sha][1]
 
     def fitness(self, sha: str) -> Fitness:
         """The variant's fitness; its mean is None while nothing was read of it."""
         if not self.is_scored(sha):
             return Fitness(None, self.sd(sha), 0)
-        return Fitness(self.mean(sha), self.sd(sha), len(self._trials[sha]))
+        return Fitness(self.mean(sha), self.sd(sha), self._trial_counts[sha])
 
     def p_better(self, sha: str, rival: str) -> float:
         """Probability that ``sha`` is better (lower) than ``rival``.
@@ -356,19 +380,17 @@ class Posterior:
             return float(self.is_scored(sha))
         if sha == rival or not self.is_scored(sha):
             return 0.5
-        return self._p_below_zero(*self._difference(sha, rival))
+        return float(self._p_better_of_all(rival)[self._places[sha]])
 
-    def _difference(self, sha: str, rival: str) -> tuple[float, float]:
-        """Mean and sd of a difference, in σ; one solve for all that are compared with a rival."""
-        if rival not in self._covariances:
-            self._covariances[rival] = self._solution.covariances(self._form(rival))
-        shared = self._covariances[rival]
-        of = self._model.fitness_form
-        own = self._fitness_variances()[self._places[sha]]
-        with_rival = sum(x * float(shared[c]) for c, x in of(sha).items())
-        of_rival = sum(x * float(shared[c]) for c, x in of(rival).items())
-        variance = max(own + of_rival - 2 * with_rival, 1e-12)
-        return self._scaled_mean(sha) - self._scaled_mean(rival), math.sqrt(variance)
+    def _p_better_of_all(self, rival: str) -> Vector:
+        """Of all variants against one, in the pedigree's order: one solve for all."""
+        if rival not in self._against:
+            place, means, own = self._places[rival], self._scaled_means, self._fitness_variances()
+            shared = self._forms @ self._solution.covariances(self._form(rival))
+            variances = np.maximum(own + shared[place] - 2 * shared, 1e-12)
+            errors = (means - means[place]) / np.sqrt(variances)
+            self._against[rival] = np.asarray(stdtr(self.sigma_df, -errors), dtype=np.float64)
+        return self._against[rival]
 
     def compare(self, sha: str, rival: str) -> Prediction:
         """The fitness of ``sha`` minus that of ``rival``, whether or not they have readings."""
@@ -408,16 +430,17 @@ class Posterior:
         Raises:
             KeyError: A variant is unknown or has no parents.
         """
+        means, pedigree = self._fitnesses, self._model.pedigree
+        centre = self._model.centre
         effects: dict[str, float] = {}
         for sha in shas:
-            node = self._model.pedigree[sha]
+            node = pedigree[sha]
             if not node.parents:
                 raise KeyError(sha)
-            before = sum(
-                coefficient * self._scaled_mean(other)
-                for other, coefficient in self._model.pedigree.before(node).items()
-            )
-            effects[sha] = self.sigma * (self._scaled_mean(sha) - before)
+            effect = means[sha][0] - centre
+            for other, coefficient in pedigree.before(node).items():
+                effect -= coefficient * (means[other][0] - centre)
+            effects[sha] = effect
         return effects
 
     def edit_correlations(self, shas: Sequence[str], others: Sequence[str]) -> NDArray[np.float64]:
