@@ -2,11 +2,17 @@
 
 The one place that says which trials count for selection: every finished run that is not a verdict's
 or a publication's, and the snapshots of those. Those stay out, so that they are fresh evidence.
+
+What is believed is a function of the store: the trials that were read, in the order they ended.
+To the first of them (`refit_at`) all is fitted: σ, scales, precision factors of edits. The others
+are told one by one (`Posterior.after`), which takes milliseconds. A sitting remembers how far it
+came; a resumed one tells them anew in the same order, and believes the same means to the bit.
 """
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
 from evolution.config import StoppingSettings
 from evolution.noise import Posterior, Reading, Scales, VariantNode, fit
@@ -21,8 +27,8 @@ SCALES = "scales"
 class Believer:
     """Believes of a run's variants what its trials say, again and again as they end.
 
-    The scales are fitted when an eighth more trials have ended than at the fit before. They are
-    kept in the store: what is believed follows from it alone, in a resumed run and for readers.
+    The scales are fitted when an eighth more trials have ended than at the fit before, and kept in
+    the store, so that a resumed run and readers need not fit them again.
 
     Args:
         store: Of the run.
@@ -32,23 +38,41 @@ class Believer:
 
     def __init__(self, store: Store, *, stop_fraction: float, keeps: bool = False) -> None:
         self._store, self._fraction, self._keeps = store, stop_fraction, keeps
+        self._told: list[int] = []  # trials behind the posterior below, in the order they ended
+        self._posterior: Posterior | None = None
 
     def believe(self) -> Posterior:
         """What the trials say now."""
-        read = [
-            readings_of(trial, self._fraction)
-            for trial in self._store.trials()
-            if trial.purpose.informs
-        ]
-        wanted = refit_at(sum(map(bool, read)))
-        readings = list(itertools.chain.from_iterable(read))
+        read = {
+            trial.id: readings
+            for trial in sorted(self._store.trials(), key=_ended)
+            if trial.purpose.informs and (readings := readings_of(trial, self._fraction))
+        }
+        ended, nodes = list(read), [VariantNode.of(variant) for variant in self._store.variants()]
+        wanted = refit_at(len(ended))
+        posterior = self._posterior
+        if posterior is None or len(self._told) < wanted or self._told != ended[: len(self._told)]:
+            self._told = ended[:wanted]
+            readings = list(itertools.chain.from_iterable(read[trial] for trial in self._told))
+            posterior = self._fitted(_with_relatives(nodes, readings), readings, wanted)
+        for trial in ended[len(self._told) :]:
+            posterior = posterior.after(_with_relatives(nodes, read[trial]), read[trial])
+        self._told = ended
+        if not all(node.sha in posterior for node in nodes):
+            posterior = posterior.after(nodes, [])
+        self._posterior = posterior
+        return posterior
+
+    def _fitted(
+        self, nodes: Sequence[VariantNode], readings: Sequence[Reading], wanted: int
+    ) -> Posterior:
         scales = self._kept(wanted)
-        if scales is None:
-            scales = self._fit(readings, None).scales
-            if self._keeps:
-                fitted: dict[str, Json] = dataclasses.asdict(scales)
-                self._store.set_fact(SCALES, {"trials": wanted, "scales": fitted})
-        return self._fit(readings, scales)
+        posterior = self._fit(nodes, readings, scales)
+        if scales is None and self._keeps:
+            fitted: dict[str, Json] = dataclasses.asdict(posterior.scales)
+            self._store.set_fact(SCALES, {"trials": wanted, "scales": fitted})
+        # Factors follow from scales alone, in the sitting that fitted these as in later ones.
+        return self._fit(nodes, readings, posterior.scales) if scales is None else posterior
 
     def _kept(self, wanted: int) -> Scales | None:
         """The scales in the store, if they were fitted to so many trials."""
@@ -59,14 +83,34 @@ class Believer:
         assert isinstance(sizes, Mapping)
         return Scales(**{name: float(str(size)) for name, size in sizes.items()})
 
-    def _fit(self, readings: Sequence[Reading], scales: Scales | None) -> Posterior:
+    def _fit(
+        self, nodes: Sequence[VariantNode], readings: Sequence[Reading], scales: Scales | None
+    ) -> Posterior:
         return fit(
-            [VariantNode.of(variant) for variant in self._store.variants()],
+            nodes,
             readings,
             fraction=self._fraction,
             prior_sigma=BPB_SIGMA if self._store.metric().unit == "bpb" else None,
             scales=scales,
         )
+
+
+def _ended(trial: Trial) -> tuple[float, int]:
+    return (math.inf if trial.finished_at is None else trial.finished_at), trial.id
+
+
+def _with_relatives(nodes: Sequence[VariantNode], readings: Iterable[Reading]) -> list[VariantNode]:
+    """The variants that were read, and all that they descend from or took edits of."""
+    known = {node.sha: node for node in nodes}
+    wanted: set[str] = set()
+    waiting = [reading.variant for reading in readings]
+    waiting += [node.sha for node in nodes if not node.parents]
+    while waiting:
+        sha = waiting.pop()
+        if sha not in wanted:
+            wanted.add(sha)
+            waiting += known[sha].relatives
+    return [node for node in nodes if node.sha in wanted]
 
 
 def believe(store: Store) -> Posterior:

@@ -11,6 +11,7 @@ prior, as a scale mixture: the edit's own precision factor is near 1 for an ordi
 for a disaster, which then neither widens the prior of the others nor moves their mean.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.optimize import minimize
 
-from evolution.least_squares import Rows, Solution, Vector, solve
+from evolution.least_squares import Rows, Solution, Told, Vector, solve, sparse_rows
 from evolution.readings import Reading
 from population.pedigree import Form, Pedigree, VariantNode
 
@@ -56,6 +57,32 @@ SCALE_START = Scales()
 SCALE_SPREAD = Scales(effect=1.2, company=1.0, curve=1.0, snapshot=0.7)  # sd of the logarithms
 
 
+@dataclass(frozen=True, slots=True)
+class TrialRows:
+    """What one trial says, as rows.
+
+    Attributes:
+        forms: One a column, over all unknowns.
+        values: Of each.
+        variances: Of each, in σ².
+        told: Edits that are told of for the first time, with their unknowns.
+    """
+
+    forms: Vector
+    values: Vector
+    variances: Vector
+    told: Mapping[str, Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A reading; ``beside`` is the variance beside the snapshot's own, None for a score."""
+
+    form: dict[int, float]
+    value: float
+    beside: float | None
+
+
 class MixedModel:
     """The unknowns of a run and everything said of them, in σ and around a common centre.
 
@@ -63,15 +90,37 @@ class MixedModel:
     prior row, so that the evidence needs no more than the weights and one determinant.
     """
 
-    def __init__(self, pedigree: Pedigree, readings: Sequence[Reading], sigma: float) -> None:
+    def __init__(
+        self,
+        pedigree: Pedigree,
+        readings: Sequence[Reading],
+        sigma: float,
+        *,
+        like: "MixedModel | None" = None,
+        has_snapshots: bool = False,
+    ) -> None:
+        """Of all readings at once.
+
+        Args:
+            pedigree: All variants.
+            readings: All numbers that were read.
+            sigma: Seed noise, in bpb.
+            like: Takes over centre and home class of this one.
+            has_snapshots: True to expect snapshots where none was read yet.
+        """
         self.pedigree, self.readings, self.sigma = pedigree, readings, sigma
         scores = [reading.bpb for reading in readings if reading.is_full]
         level = scores or [reading.bpb for reading in readings]
         self.centre = float(np.median(level)) if level else 0.0
-        self.has_snapshots = any(not reading.is_full for reading in readings)
+        self.has_snapshots = has_snapshots or any(not reading.is_full for reading in readings)
         classes = sorted({reading.device_class for reading in readings})
         self.home_class = self._home_class(classes)
+        if like is not None:
+            self.centre, self.home_class = like.centre, like.home_class
         self._rows = Rows()
+        self._later: dict[tuple[str, str], dict[int, float]] = {}  # what grew, as sums of unknowns
+        self._prior: list[float] = []  # variances of the unknowns that grew
+        self._open: dict[str, list[int]] = {}  # those of edits that no row told of yet
         self._fixed: dict[int, float] = {}  # row -> sd that is not fitted
         self._edit_rows: list[int] = []
         self._curve_rows: list[int] = []
@@ -126,19 +175,23 @@ class MixedModel:
     def _add_readings(self) -> None:
         finals = {reading.trial_id: reading for reading in self.readings if reading.is_full}
         for reading in self.readings:
-            form = dict(self.form(reading))
-            value = self.scaled(reading.bpb)
-            final = finals.get(reading.trial_id)
-            if reading.is_full:
-                self._fixed[self._rows.add(form, value)] = 1.0
-            elif final is None:
-                self._snapshot_rows[self._rows.add(form, value)] = SEED_SHARE**2
+            row = self._row(reading, finals)
+            number = self._rows.add(row.form, row.value)
+            if row.beside is None:
+                self._fixed[number] = 1.0
             else:
-                # What they share of the run's seed noise is taken out: the rest is independent.
-                for column, coefficient in self.form(final).items():
-                    form[column] = form.get(column, 0.0) - SEED_SHARE * coefficient
-                value -= SEED_SHARE * self.scaled(final.bpb)
-                self._snapshot_rows[self._rows.add(form, value)] = 0.0
+                self._snapshot_rows[number] = row.beside
+
+    def _row(self, reading: Reading, finals: Mapping[int, Reading]) -> "_Row":
+        form, value = self.form(reading), self.scaled(reading.bpb)
+        final = finals.get(reading.trial_id)
+        if reading.is_full:
+            return _Row(form, value, None)
+        if final is None:
+            return _Row(form, value, SEED_SHARE**2)
+        # What they share of the run's seed noise is taken out: the rest is independent.
+        form = _added(form, self.form(final), -SEED_SHARE)
+        return _Row(form, value - SEED_SHARE * self.scaled(final.bpb), 0.0)
 
     def scaled(self, bpb: float) -> float:
         """In σ, around the centre."""
@@ -146,43 +199,51 @@ class MixedModel:
 
     def before(self, node: VariantNode) -> dict[int, float]:
         """Expected fitness before anything was read: inherited edits, and the operator's mean."""
-        form = {
-            self._rows.column("fitness", sha): float(coefficient)
-            for sha, coefficient in self.pedigree.before(node).items()
-        }
-        column = _mean_column(node)
-        if column in self._rows.columns:
-            form[self._rows.columns[column]] = 1.0
-        elif not node.unites and ("mean", "") in self._rows.columns:
-            form[self._rows.columns["mean", ""]] = 1.0
+        form = self._sum("fitness", self.pedigree.before(node))
+        mean = _mean_column(node)
+        if not self._has(*mean):
+            mean = ("mean", "")
+        if self._has(*mean) and (mean != ("mean", "") or not node.unites):
+            form = _added(form, self._quantity(*mean))
         return form
+
+    def _has(self, kind: str, name: str = "") -> bool:
+        return (kind, name) in self._later or (kind, name) in self._rows.columns
+
+    def _quantity(self, kind: str, name: str = "") -> dict[int, float]:
+        """A fitness, curve part, mean or offset as a sum of unknowns: mostly of itself."""
+        column = self._rows.columns.get((kind, name))
+        if column is not None:
+            return {column: 1.0}
+        later = self._later.get((kind, name))
+        return {self._rows.column(kind, name): 1.0} if later is None else later
+
+    def _sum(self, kind: str, form: Form) -> dict[int, float]:
+        total: dict[int, float] = {}
+        for sha, coefficient in form.items():
+            total = _added(total, self._quantity(kind, sha), coefficient)
+        return total
 
     def new_mean_variance(self, node: VariantNode) -> float:
         """Prior variance of the mean of an operator that no fitted variant is of; else nought."""
-        columns = self._rows.columns
-        if _mean_column(node) in columns or not node.parents:
+        if self._has(*_mean_column(node)) or not node.parents:
             return 0.0
         if node.unites:
             return MERGE_MEAN_SD**2
-        return OPERATOR_SD**2 + (0.0 if ("mean", "") in columns else MEAN_SD**2)
+        return OPERATOR_SD**2 + (0.0 if self._has("mean") else MEAN_SD**2)
 
     def _curve_form(self, form: Form) -> dict[int, float]:
         """The baseline's own curve part is the offset."""
-        return {
-            self._rows.column("curve", sha): float(coefficient)
-            for sha, coefficient in form.items()
-            if self.pedigree[sha].parents
-        }
+        return self._sum("curve", {sha: c for sha, c in form.items() if self.pedigree[sha].parents})
 
     def form(self, reading: Reading) -> dict[int, float]:
         """Which unknowns a reading is the sum of."""
         node = self.pedigree[reading.variant]
-        own = {self._rows.column("fitness", node.sha): 1.0}
-        return own | self._trimmings(reading, {node.sha: 1})
+        return _added(self.fitness_form(node.sha), self._trimmings(reading, {node.sha: 1}))
 
     def before_reading(self, node: VariantNode, reading: Reading) -> dict[int, float]:
         """The same for a variant that is not among the unknowns, its own edit aside."""
-        return self.before(node) | self._trimmings(reading, self.pedigree.before(node))
+        return _added(self.before(node), self._trimmings(reading, self.pedigree.before(node)))
 
     def _trimmings(self, reading: Reading, curve: Form) -> dict[int, float]:
         form: dict[int, float] = {}
@@ -193,32 +254,91 @@ class MixedModel:
 
     def class_form(self, device_class: str) -> dict[int, float]:
         """The offset of a device class; nothing for the baseline's own or one without readings."""
-        column = self._rows.columns.get(("class", device_class))
-        return {} if column is None else {column: 1.0}
-
-    def fitness_column(self, sha: str) -> int:
-        """The number of the unknown that is the variant's fitness."""
-        return self._rows.columns["fitness", sha]
+        return self._quantity("class", device_class) if self._has("class", device_class) else {}
 
     def fitness_form(self, sha: str) -> dict[int, float]:
-        """The one unknown that is the variant's fitness."""
-        return {self.fitness_column(sha): 1.0}
+        """The variant's fitness: one unknown, or a sum of those that were there before it."""
+        return self._quantity("fitness", sha)
 
     def expand(self, form: Mapping[int, float]) -> Vector:
         """A form as a dense vector."""
-        vector = np.zeros(self._system.matrix.shape[1])
+        vector = np.zeros(self.unknown_count)
         for column, coefficient in form.items():
             vector[column] += coefficient
         return vector
 
-    def fitness_forms(self) -> sparse.csr_array:
-        """The fitness of all variants, in the pedigree's order."""
-        columns = [self._rows.columns["fitness", node.sha] for node in self.pedigree.order]
-        count = len(columns)
-        return sparse.csr_array(
-            (np.ones(count), (np.arange(count), columns)),
-            shape=(count, self._system.matrix.shape[1]),
+    @property
+    def unknown_count(self) -> int:
+        """How many unknowns there are."""
+        return len(self._rows.columns) + len(self._prior)
+
+    def fitness_forms(self, nodes: Sequence[VariantNode]) -> sparse.csr_array:
+        """The fitness of each variant, in this order."""
+        columns, later = self._rows.columns, self._later
+        keys = [("fitness", node.sha) for node in nodes]
+        forms = [{columns[key]: 1.0} if key in columns else later[key] for key in keys]
+        return sparse_rows(forms, self.unknown_count)
+
+    # --- growing -------------------------------------------------------------------------------
+
+    def grown(self, nodes: Sequence[VariantNode], scales: Scales) -> "MixedModel":
+        """The same with further variants; this one stays as it is."""
+        grown = copy.copy(self)
+        grown.pedigree = self.pedigree.grown(nodes)
+        grown._later, grown._prior = dict(self._later), list(self._prior)
+        grown._open = dict(self._open)
+        for node in grown.pedigree.order[len(self.pedigree.order) :]:
+            grown._grow(node, scales)
+        return grown
+
+    def _grow(self, node: VariantNode, scales: Scales) -> None:
+        if not node.parents:
+            self._later["fitness", node.sha] = self._unknown(LEVEL_SD**2)
+            return
+        if not node.unites and not self._has("mean"):
+            self._later["mean", ""] = self._unknown(MEAN_SD**2)
+        kind, operator = _mean_column(node)
+        if not self._has(kind, operator):
+            own = self._unknown((MERGE_MEAN_SD if node.unites else OPERATOR_SD) ** 2)
+            common = {} if node.unites else self._quantity("mean")
+            self._later[kind, operator] = _added(common, own)
+        effect, curve = self.own_variances(scales, node.unites).tolist()
+        own = self._unknown(effect)
+        self._open[node.sha] = list(own)
+        self._later["fitness", node.sha] = _added(self.before(node), own)
+        if self.has_snapshots:
+            own = self._unknown(curve)
+            self._open[node.sha] += list(own)
+            before = self._curve_form(self.pedigree.before(node))
+            self._later["curve", node.sha] = _added(before, own)
+
+    def _unknown(self, variance: float) -> dict[int, float]:
+        self._prior.append(variance)
+        return {self.unknown_count - 1: 1.0}
+
+    def read(self, readings: Sequence[Reading], scales: Scales) -> tuple["MixedModel", "TrialRows"]:
+        """The same with the readings of one more trial, and these as rows."""
+        grown = copy.copy(self)
+        grown._later, grown._prior = dict(self._later), list(self._prior)
+        grown.readings = [*self.readings, *readings]
+        for reading in readings:
+            name = reading.device_class
+            if name != self.home_class and not grown._has("class", name):
+                grown._later["class", name] = grown._unknown(CLASS_SD**2)
+        finals = {reading.trial_id: reading for reading in readings if reading.is_full}
+        rows = [grown._row(reading, finals) for reading in readings]
+        touched = {column for row in rows for column, x in row.form.items() if x}
+        told = {sha: c for sha, c in self._open.items() if touched.intersection(c)}
+        grown._open = {sha: c for sha, c in self._open.items() if sha not in told}
+        forms = np.column_stack([grown.expand(row.form) for row in rows])
+        variances = [1.0 if r.beside is None else scales.snapshot**2 + r.beside for r in rows]
+        return grown, TrialRows(
+            forms, np.array([row.value for row in rows]), np.array(variances), told
         )
+
+    def later_prior(self, start: int = 0) -> Vector:
+        """Prior variances of the unknowns that grew, from the ``start``-th on."""
+        return np.array(self._prior[start:], dtype=np.float64)
 
     def own_variances(self, scales: Scales, unites: bool | NDArray[np.bool_]) -> Vector:
         """Prior variance of an ordinary edit's effect, and of its curve part."""
@@ -255,6 +375,40 @@ class MixedModel:
                 squares = (forms @ solution.means) ** 2 + solution.variances(forms)
                 seen, total = seen + 1.0, total + squares / variance
         return np.asarray((EFFECT_DF + seen) / (EFFECT_DF + total), dtype=np.float64)
+
+
+def _added(
+    form: Mapping[int, float], other: Mapping[int, float], factor: float = 1.0
+) -> dict[int, float]:
+    total = dict(form)
+    for column, coefficient in other.items():
+        total[column] = total.get(column, 0.0) + factor * coefficient
+    return total
+
+
+def told_factors(rows: TrialRows, solution: Told, rounds: int = FACTOR_ROUNDS) -> Vector:
+    """Precision factors of the edits that a trial tells of for the first time.
+
+    The rounds of `fit_factors` for these edits alone: of all others, what is believed stays.
+    """
+    columns = [column for unknowns in rows.told.values() for column in unknowns]
+    edit_of = np.repeat(np.arange(len(rows.told)), [len(c) for c in rows.told.values()])
+    offset = solution.base.means.size
+    prior = solution.prior[np.array(columns, dtype=np.int64) - offset]
+    own, rest = rows.forms[columns], rows.forms.copy()
+    rest[columns] = 0.0
+    known = rest.T @ solution.covariances(rest) + np.diag(rows.variances)
+    surprise = rows.values - rest.T @ solution.means
+    factors = np.ones(len(rows.told))
+    seen = np.bincount(edit_of, minlength=factors.size)
+    for _ in range(rounds):
+        variances = prior / factors[edit_of]
+        gains = np.linalg.solve(known + (own.T * variances) @ own, own.T * variances).T
+        means = gains @ surprise
+        left = np.maximum(variances - np.einsum("ij,ij->i", gains, own * variances[:, None]), 0.0)
+        total = np.bincount(edit_of, (means**2 + left) / prior, minlength=factors.size)
+        factors = (EFFECT_DF + seen) / (EFFECT_DF + total)
+    return factors
 
 
 def _mean_column(node: VariantNode) -> tuple[str, str]:

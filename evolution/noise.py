@@ -7,21 +7,29 @@ The statistics are in `mixed_model`; here they become bpb, probabilities and pre
 import dataclasses
 import functools
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.special import ndtr, stdtr
 
-from evolution.least_squares import Solution, Vector
-from evolution.mixed_model import SEED_SHARE, MixedModel, Scales, fit_factors, fit_scales
+from evolution.least_squares import Solution, Told, Vector
+from evolution.mixed_model import (
+    SEED_SHARE,
+    MixedModel,
+    Scales,
+    fit_factors,
+    fit_scales,
+    told_factors,
+)
 from evolution.readings import Noise, Reading, own_noise, pooled_noise, replicates
 from population import Fitness, Snapshot
 from population.pedigree import Pedigree, VariantNode
 
-#: Columns of one solve: three times as quick a column as hundreds at once, which leave the cache.
+#: Columns of one solve.
 _SOLVED_AT_ONCE = 16
 
 __all__ = [
@@ -118,19 +126,30 @@ def fit(
     """
     pedigree = Pedigree(nodes)
     taken = _usable(readings, pedigree, fraction)
+    limits = _Limits(fraction)
     groups = [*replicates(taken), *repeats]
     if prior_sigma is not None:
         noise = pooled_noise(groups, prior_sigma=prior_sigma)
     else:
         level = _level(taken, pedigree)
         noise = own_noise(groups, [r.bpb for r in taken if r.is_full], level=level)
-        taken = [_bounded(reading, level + DISASTER * noise.sigma) for reading in taken]
+        limits = _Limits(fraction, level + DISASTER * noise.sigma)
+        taken = [_bounded(reading, limits.worst) for reading in taken]
     model = MixedModel(pedigree, taken, noise.sigma)
     if scales is None:
         scales, factors = fit_scales(model)
     else:
         factors = fit_factors(model, scales)
-    return Posterior(model, model.solve(scales, factors), scales, noise)
+    by_edit = {node.sha: float(x) for node, x in zip(model.bred, factors, strict=True)}
+    return Posterior(model, model.solve(scales, factors), scales, noise, by_edit, limits)
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """Which readings count: the snapshots' ``fraction``, and the ``worst`` score told apart."""
+
+    fraction: float | None
+    worst: float = math.inf
 
 
 def _level(readings: Sequence[Reading], pedigree: Pedigree) -> float:
@@ -158,6 +177,11 @@ def _usable(
     return [latest[key] for key in sorted(latest)]
 
 
+def _trial_counts(readings: Iterable[Reading]) -> Counter[str]:
+    trials = {(reading.variant, reading.trial_id) for reading in readings}
+    return Counter(variant for variant, _ in trials)
+
+
 class Posterior:
     """What is believed of every variant of a run. Made by `fit`.
 
@@ -165,22 +189,122 @@ class Posterior:
         sigma: Seed noise of one trial, in bpb.
         sigma_df: Degrees of freedom behind it.
         scales: The fitted scales, in σ.
-        snapshot_pairs: Runs with both readings, by trial.
     """
 
-    def __init__(self, model: MixedModel, solution: Solution, scales: Scales, noise: Noise) -> None:
+    def __init__(
+        self,
+        model: MixedModel,
+        solution: Solution | Told,
+        scales: Scales,
+        noise: Noise,
+        factors: Mapping[str, float],
+        limits: _Limits,
+    ) -> None:
         self._model, self._solution = model, solution
+        self._factors, self._noise, self._limits = factors, noise, limits
         self.scales, self.sigma, self.sigma_df = scales, noise.sigma, noise.df
-        self._trials: dict[str, set[int]] = defaultdict(set)
-        self._full_trials: dict[str, set[int]] = defaultdict(set)
-        for reading in model.readings:
-            self._trials[reading.variant].add(reading.trial_id)
-            if reading.is_full:
-                self._full_trials[reading.variant].add(reading.trial_id)
-        self._sds: dict[str, float] | None = None
-        self.snapshot_pairs = self._pair_snapshots()
+        self._variances: Vector | None = None  # of all fitnesses, in the pedigree's order
+        self._against: dict[str, Vector] = {}  # P(better) of all, by rival
 
-    def _pair_snapshots(self) -> tuple[SnapshotPair, ...]:
+    def after(self, nodes: Iterable[VariantNode], readings: Iterable[Reading]) -> "Posterior":
+        """What is believed once further variants were born and one more trial was read.
+
+        The same to rounding as all readings at once (`at_once`), hundreds of times sooner: scales,
+        σ and the precision factors of edits that were told of stay. That of another is settled by
+        the first trial that tells of it. This posterior stays as it is.
+
+        Args:
+            nodes: Variants, known ones among them or not.
+            readings: Of one trial that was not read before.
+
+        Raises:
+            ValueError: The lineage is broken, or a reading is of no variant.
+        """
+        model = self._model.grown(list(nodes), self.scales)
+        taken = _usable(readings, model.pedigree, self._limits.fraction)
+        taken = [_bounded(reading, self._limits.worst) for reading in taken]
+        if not model.has_snapshots and any(not reading.is_full for reading in taken):
+            return self._with_curves().after(model.pedigree.order, taken)
+        base, factors = self._solution, dict(self._factors)
+        solution = base.told() if isinstance(base, Solution) else base
+        solution = solution.with_unknowns(model.later_prior(solution.prior.size))
+        fall, settled = np.zeros((model.unknown_count, 0)), list[int]()
+        if taken:
+            model, rows = model.read(taken, self.scales)
+            solution = solution.with_unknowns(model.later_prior(solution.prior.size))
+            if rows.told:
+                found = told_factors(rows, solution)
+                factors |= dict(zip(rows.told, found.tolist(), strict=True))
+                settled = [column for unknowns in rows.told.values() for column in unknowns]
+                for unknowns, factor in zip(rows.told.values(), found, strict=True):
+                    prior = solution.prior[np.array(unknowns) - solution.base.means.size]
+                    solution = solution.with_prior(unknowns, prior / factor)
+            solution, fall = solution.with_rows(rows.forms, rows.values, rows.variances)
+        later = Posterior(model, solution, self.scales, self._noise, factors, self._limits)
+        later._trial_counts = self._trial_counts + _trial_counts(taken)
+        later._full_counts = self._full_counts + _trial_counts(r for r in taken if r.is_full)
+        later._variances = self._variances_after(solution, later._forms, fall, settled)
+        return later
+
+    def _variances_after(
+        self, solution: Told, forms: sparse.csr_array, fall: Vector, settled: Sequence[int]
+    ) -> Vector:
+        """Variances of all fitnesses: solved for where there was none, or another prior."""
+        known = self._fitness_variances()
+        variances = np.zeros(forms.shape[0])
+        variances[: known.size] = known - ((forms @ fall) ** 2).sum(axis=1)[: known.size]
+        is_fresh = np.arange(variances.size) >= known.size
+        if settled:
+            mark = np.zeros(forms.shape[1])
+            mark[np.array(settled)] = 1.0
+            is_fresh |= (abs(forms) @ mark) > 0
+        fresh = np.flatnonzero(is_fresh)
+        variances[fresh] = solution.variances(forms[fresh])
+        return np.maximum(variances, 0.0)
+
+    def at_once(self) -> "Posterior":
+        """The same from one factorization: same scales, σ and factors."""
+        return self._solved(self._model.has_snapshots)
+
+    def _with_curves(self) -> "Posterior":
+        """The same where there is a curve part of every edit, for snapshots to come."""
+        return self._solved(True)
+
+    def _solved(self, has_snapshots: bool) -> "Posterior":
+        before = self._model
+        model = MixedModel(
+            before.pedigree,
+            before.readings,
+            self.sigma,
+            like=before,
+            has_snapshots=has_snapshots,
+        )
+        factors = np.array([self._factors.get(node.sha, 1.0) for node in model.bred])
+        solution = model.solve(self.scales, factors)
+        told = {n.sha: x for n, x in zip(model.bred, factors.tolist(), strict=True)}
+        return Posterior(model, solution, self.scales, self._noise, told, self._limits)
+
+    def _fitness_variances(self) -> Vector:
+        if self._variances is None:
+            self._variances = self._solution.variances(self._forms)
+        return self._variances
+
+    @functools.cached_property
+    def _trial_counts(self) -> Counter[str]:
+        """Trials by variant."""
+        return _trial_counts(self._model.readings)
+
+    @functools.cached_property
+    def _full_counts(self) -> Counter[str]:
+        return _trial_counts(reading for reading in self._model.readings if reading.is_full)
+
+    @functools.cached_property
+    def _places(self) -> dict[str, int]:
+        return {node.sha: place for place, node in enumerate(self._model.pedigree.order)}
+
+    @functools.cached_property
+    def snapshot_pairs(self) -> tuple[SnapshotPair, ...]:
+        """Runs with both readings, by trial."""
         finals = {r.trial_id: r for r in self._model.readings if r.is_full}
         pairs = []
         for reading in self._model.readings:
@@ -207,31 +331,45 @@ class Posterior:
 
     def is_scored(self, sha: str) -> bool:
         """True if at least one reading of the variant itself was used."""
-        return bool(self._trials.get(sha))
+        return sha in self._trial_counts
 
     def full_count(self, sha: str) -> int:
         """How many scores of the variant there are; snapshots do not count."""
-        return len(self._full_trials.get(sha, ()))
+        return self._full_counts[sha]
 
     def mean(self, sha: str) -> float:
         """Posterior mean in bpb; for a variant without a reading, what its lineage predicts."""
-        scaled = self._solution.means @ self._form(sha)
-        return self._model.centre + self.sigma * float(scaled)
+        return self._fitnesses[sha][0]
+
+    @functools.cached_property
+    def _forms(self) -> sparse.csr_array:
+        """The fitness of each variant, in the pedigree's order."""
+        return self._model.fitness_forms(self._model.pedigree.order)
+
+    @functools.cached_property
+    def _scaled_means(self) -> Vector:
+        return np.asarray(self._forms @ self._solution.means, dtype=np.float64)
+
+    @functools.cached_property
+    def _fitnesses(self) -> dict[str, tuple[float, float]]:
+        """Mean and sd of each, in bpb."""
+        means = self._model.centre + self.sigma * self._scaled_means
+        sds = self.sigma * np.sqrt(self._fitness_variances())
+        pairs = zip(means.tolist(), sds.tolist(), strict=True)
+        return dict(zip(self._places, pairs, strict=True))
+
+    def _scaled_mean(self, sha: str) -> float:
+        return float(self._scaled_means[self._places[sha]])
 
     def sd(self, sha: str) -> float:
         """Posterior standard deviation in bpb."""
-        if self._sds is None:
-            variances = self._solution.variances(self._model.fitness_forms())
-            sds = self.sigma * np.sqrt(variances)
-            order = self._model.pedigree.order
-            self._sds = {node.sha: float(sd) for node, sd in zip(order, sds, strict=True)}
-        return self._sds[sha]
+        return self._fitnesses[sha][1]
 
     def fitness(self, sha: str) -> Fitness:
         """The variant's fitness; its mean is None while nothing was read of it."""
         if not self.is_scored(sha):
             return Fitness(None, self.sd(sha), 0)
-        return Fitness(self.mean(sha), self.sd(sha), len(self._trials[sha]))
+        return Fitness(self.mean(sha), self.sd(sha), self._trial_counts[sha])
 
     def p_better(self, sha: str, rival: str) -> float:
         """Probability that ``sha`` is better (lower) than ``rival``.
@@ -242,7 +380,17 @@ class Posterior:
             return float(self.is_scored(sha))
         if sha == rival or not self.is_scored(sha):
             return 0.5
-        return self.compare(sha, rival).p_better
+        return float(self._p_better_of_all(rival)[self._places[sha]])
+
+    def _p_better_of_all(self, rival: str) -> Vector:
+        """Of all variants against one, in the pedigree's order: one solve for all."""
+        if rival not in self._against:
+            place, means, own = self._places[rival], self._scaled_means, self._fitness_variances()
+            shared = self._forms @ self._solution.covariances(self._form(rival))
+            variances = np.maximum(own + shared[place] - 2 * shared, 1e-12)
+            errors = (means - means[place]) / np.sqrt(variances)
+            self._against[rival] = np.asarray(stdtr(self.sigma_df, -errors), dtype=np.float64)
+        return self._against[rival]
 
     def compare(self, sha: str, rival: str) -> Prediction:
         """The fitness of ``sha`` minus that of ``rival``, whether or not they have readings."""
@@ -270,7 +418,7 @@ class Posterior:
             some = shas[start : start + _SOLVED_AT_ONCE]
             forms = np.column_stack([self._edit_form(sha) for sha in some])
             means = self._solution.means @ forms
-            variances = np.einsum("ij,ij->j", forms, self._solution.factor.solve(forms))
+            variances = np.einsum("ij,ij->j", forms, self._solution.covariances(forms))
             sds = np.sqrt(np.maximum(variances, 1e-12))
             pairs = zip(some, means * self.sigma, sds * self.sigma, strict=True)
             effects |= {sha: Effect(float(mean), float(sd)) for sha, mean, sd in pairs}
@@ -282,17 +430,17 @@ class Posterior:
         Raises:
             KeyError: A variant is unknown or has no parents.
         """
-        columns, means = self._model.fitness_column, self._solution.means
+        means, pedigree = self._fitnesses, self._model.pedigree
+        centre = self._model.centre
         effects: dict[str, float] = {}
         for sha in shas:
-            node = self._model.pedigree[sha]
+            node = pedigree[sha]
             if not node.parents:
                 raise KeyError(sha)
-            before = sum(
-                coefficient * float(means[columns(other)])
-                for other, coefficient in self._model.pedigree.before(node).items()
-            )
-            effects[sha] = self.sigma * (float(means[columns(sha)]) - before)
+            effect = means[sha][0] - centre
+            for other, coefficient in pedigree.before(node).items():
+                effect -= coefficient * (means[other][0] - centre)
+            effects[sha] = effect
         return effects
 
     def edit_correlations(self, shas: Sequence[str], others: Sequence[str]) -> NDArray[np.float64]:
@@ -307,7 +455,7 @@ class Posterior:
         if not shas:
             return found
         forms = np.column_stack([self._edit_form(sha) for sha in shas])
-        solved = self._solution.factor.solve(forms)
+        solved = self._solution.covariances(forms)
         variances = np.einsum("ij,ij->j", forms, solved)
         effects = self.edit_effects(others)
         for column, sha in enumerate(others):
@@ -372,7 +520,7 @@ class Posterior:
             own_effect, own_curve = model.own_variances(self.scales, node.unites).tolist()
             own_effect += model.new_mean_variance(node)
         forms = [fitness - rival_form, model.expand(form(reading)), model.expand(form(end))]
-        read, solved = forms[1], solution.factor.solve(np.column_stack(forms))
+        read, solved = forms[1], solution.covariances(np.column_stack(forms))
         # Covariances of the difference, the snapshot and the score: what the three share.
         shared = np.stack(forms) @ solved + own_effect
         shared[1, 1] += own_curve + self.scales.snapshot**2 + SEED_SHARE**2
@@ -395,7 +543,7 @@ class Posterior:
         # Of the run's seed noise this part of what the snapshot is off its expectation is expected.
         part = SEED_SHARE / (self.scales.snapshot**2 + SEED_SHARE**2)
         forms = np.column_stack([difference, score - part * read])
-        shared = forms.T @ solution.factor.solve(forms)
+        shared = forms.T @ solution.covariances(forms)
         of_score = shared[1, 1] + 1.0 - part * SEED_SHARE
         mean = float(difference @ solution.means)
         return self._prediction(mean, float(shared[0, 0]), float(shared[0, 1] ** 2 / of_score))
@@ -413,7 +561,7 @@ class Posterior:
     def _compare(self, form: Vector) -> Prediction:
         solution = self._solution
         mean = float(form @ solution.means)
-        return self._prediction(mean, float(form @ solution.factor.solve(form)))
+        return self._prediction(mean, float(form @ solution.covariances(form)))
 
     def _prediction(self, mean: float, variance: float, news: float = 0.0) -> Prediction:
         sd = math.sqrt(max(variance, 1e-12))

@@ -6,6 +6,7 @@ single edits from anywhere on top of a parent, and without others. Either has an
 what all of them do only in company. Knows nothing of scores.
 """
 
+import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -59,11 +60,33 @@ class Pedigree:
         self._edits: dict[str, frozenset[str]] = {}
         self._before: dict[str, Form] = {}
         for node in self.order:
-            self._before[node.sha] = self.before(node)
-            self._edits[node.sha] = self.edits(node)
-            lines = (self._lines[parent] for parent in node.parents)
-            self._lines[node.sha] = frozenset[str]({node.sha}).union(*lines)
-            self._depths[node.sha] = max((self._depths[p] + 1 for p in node.parents), default=0)
+            self._take(node)
+
+    def _take(self, node: VariantNode) -> None:
+        self._before[node.sha] = self.before(node)
+        self._edits[node.sha] = self.edits(node)
+        lines = (self._lines[parent] for parent in node.parents)
+        self._lines[node.sha] = frozenset[str]({node.sha}).union(*lines)
+        self._depths[node.sha] = max((self._depths[p] + 1 for p in node.parents), default=0)
+
+    def grown(self, nodes: Iterable[VariantNode]) -> "Pedigree":
+        """The same with further variants, which come last in its order; this one stays as it is.
+
+        Raises:
+            ValueError: A relative of one is neither here nor among them.
+        """
+        new = {node.sha: node for node in nodes if node.sha not in self._nodes}
+        outside = {
+            sha: self._nodes[sha] for n in new.values() for sha in n.relatives if sha in self
+        }
+        later = [node for node in _relatives_first(_rooted(outside) | new) if node.sha in new]
+        grown = copy.copy(self)
+        grown._nodes, grown.order = self._nodes | new, [*self.order, *later]
+        grown._lines, grown._depths = dict(self._lines), dict(self._depths)
+        grown._edits, grown._before = dict(self._edits), dict(self._before)
+        for node in later:
+            grown._take(node)
+        return grown
 
     def __contains__(self, sha: str) -> bool:
         return sha in self._nodes
@@ -117,6 +140,11 @@ class Pedigree:
                 for sha, coefficient in self._before[edit].items():
                     form[sha] = form.get(sha, 0) - sign * coefficient
         return {sha: coefficient for sha, coefficient in form.items() if coefficient}
+
+
+def _rooted(nodes: Mapping[str, VariantNode]) -> dict[str, VariantNode]:
+    """The same without what they descend from."""
+    return {sha: VariantNode(sha) for sha in nodes}
 
 
 def _relatives_first(nodes: Mapping[str, VariantNode]) -> list[VariantNode]:

@@ -69,3 +69,17 @@ def test_a_reader_keeps_nothing_and_a_run_without_scales_can_be_read(searched):
         assert posterior.scales.effect > 0
     finally:
         store.set_fact(SCALES, kept)
+
+
+def test_a_resumed_run_believes_what_the_sitting_before_believed_to_the_bit(tmp_path):
+    paths = a_run(tmp_path, limits__trials=14)
+    with an_engine(paths) as (engine, workspace, _):
+        engine.run()
+        store = workspace.store
+        sitting = engine._belief()
+        anew = Believer(store, stop_fraction=workspace.config.stopping.fraction).believe()
+        ended = sum(t.outcome is not None for t in store.trials() if t.purpose != "verdict")
+        assert refit_at(ended) < ended  # some were told one by one
+        for variant in store.variants():
+            assert sitting.mean(variant.sha) == anew.mean(variant.sha)
+            assert sitting.sd(variant.sha) == pytest.approx(anew.sd(variant.sha), rel=1e-9)

@@ -380,3 +380,100 @@ def test_a_long_lineage_is_handled():
     errors = [posterior.mean(n.sha) - world.truth(n.sha) for n in world.nodes]
     assert np.median(np.abs(errors)) < SIGMA
     assert all(posterior.sd(node.sha) > 0 for node in world.nodes)
+
+
+# --- one trial after another -----------------------------------------------------------------
+
+
+def by_trial(readings):
+    """Readings of each trial together, in the order of their trials."""
+    trials = {}
+    for reading in readings:
+        trials.setdefault((reading.variant, reading.trial_id), []).append(reading)
+    return list(trials.values())
+
+
+def told_one_by_one(world, fitted):
+    """A posterior of the first ``fitted`` trials, told the others; variants come with their run."""
+    trials = by_trial(world.readings)
+    born = {node.sha: place for place, node in enumerate(world.nodes)}
+    first = [reading for trial in trials[:fitted] for reading in trial]
+    known = 1 + max((born[reading.variant] for reading in first), default=0)
+    posterior = fit(world.nodes[:known], first, fraction=FRACTION)
+    for trial in trials[fitted:]:
+        known = max(known, 1 + born[trial[0].variant])
+        posterior = posterior.after(world.nodes[:known], trial)
+    return posterior
+
+
+def assert_alike(world, one, other):
+    for node in world.nodes:
+        assert one.mean(node.sha) == pytest.approx(other.mean(node.sha), rel=0, abs=1e-9)
+        assert one.sd(node.sha) == pytest.approx(other.sd(node.sha), rel=1e-7)
+        assert one.p_better(node.sha, BASELINE) == pytest.approx(
+            other.p_better(node.sha, BASELINE), rel=0, abs=1e-7
+        )
+
+
+@settings(max_examples=12)
+@given(seed=SEEDS, fitted=st.integers(1, 20))
+def test_trials_told_one_by_one_teach_what_all_at_once_do(seed, fitted):
+    world = grown(seed, size=25)
+    for node in world.nodes[1:8:3]:
+        world.run(node.sha)
+    posterior = told_one_by_one(world, fitted)
+    assert_alike(world, posterior, posterior.at_once())
+
+
+def test_a_first_snapshot_and_a_new_device_class_can_be_told():
+    world = World(np.random.default_rng(3))
+    for _ in range(3):
+        world.run(BASELINE, snapshot=False)
+    for _ in range(6):
+        world.run(world.mutate(BASELINE))
+    away = [dataclasses.replace(r, device_class="h200") for r in world.readings[-4:]]
+    world.readings[-4:] = away
+    posterior = told_one_by_one(world, 3)
+    assert_alike(world, posterior, posterior.at_once())
+    assert posterior.class_offset("h200") == pytest.approx(
+        posterior.at_once().class_offset("h200"), abs=1e-9
+    )
+
+
+def test_a_posterior_stays_as_it_is_when_more_is_told():
+    world = grown(4, size=12)
+    before = believe(world)
+    kept = [(before.mean(node.sha), before.sd(node.sha)) for node in world.nodes]
+    sha = world.mutate(world.nodes[5].sha)
+    world.run(sha)
+    after = before.after([world.nodes[-1]], world.readings[-2:])
+    assert [(before.mean(n.sha), before.sd(n.sha)) for n in world.nodes[:-1]] == kept
+    assert sha in after
+    assert sha not in before
+    assert after.fitness(sha).trial_count == 1
+
+
+def test_what_is_not_read_yet_does_not_change_what_is_believed_of_others_to_the_bit():
+    world = grown(6, size=16)
+    trials = by_trial(world.readings)
+    later = world.mutate(world.nodes[3].sha)
+    readings = [reading for trial in trials[:-3] for reading in trial]
+    one = fit(world.nodes[:-1], readings, fraction=FRACTION)
+    other = one.after([world.nodes[-1]], [])
+    for trial in trials[-3:]:
+        one, other = one.after([], trial), other.after([], trial)
+    assert [one.mean(n.sha) for n in world.nodes[:-1]] == [
+        other.mean(n.sha) for n in world.nodes[:-1]
+    ]
+    assert later in other
+
+
+def test_a_disaster_that_is_told_is_known_for_one():
+    world = grown(5, size=20, disaster_share=0.0)
+    before = believe(world)
+    wreck = world.mutate(BASELINE, effect=0.4)
+    world.run(wreck)
+    after = before.after([world.nodes[-1]], world.readings[-2:])
+    for node in world.nodes[:-1]:
+        assert after.mean(node.sha) == pytest.approx(before.mean(node.sha), abs=0.4 * SIGMA)
+    assert after.mean(wreck) == pytest.approx(1.95, abs=0.01)
