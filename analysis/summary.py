@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.frames import records
 from analysis.frontier import rung_words, sealed_words
 from analysis.scale import Scale, cut
-from population import RunState, Store, last_published
+from population import RunState, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +100,15 @@ def _found(store: Store, last: pd.DataFrame, scale: Scale) -> str:
 
 def _published(store: Store, scale: Scale) -> str:
     """Before a verdict: who was published on the way, if anybody was."""
-    last = last_published(store.publications(), store.barred())
+    last = store.published()
     if last is None or last.gain is None:
         return "Nothing is confirmed: no verdict has been passed yet."
     said = scale.interval(last.gain.gain, last.gain.low, last.gain.high)
     name = store.variant(last.variant).name
-    return f"No verdict yet; by fresh runs {name} is better than the baseline by {said}."
+    return (
+        f"No verdict yet. {name} was published: the fresh runs that decided it say {said} over the "
+        "baseline."
+    )
 
 
 def _searched(store: Store, variants: pd.DataFrame, trials: pd.DataFrame) -> str:

@@ -20,7 +20,7 @@ from population import Json, Store, Trial
 
 #: Seed noise that is expected of bits per byte; of another metric nothing is.
 BPB_SIGMA = 0.003
-#: Fact of the store: the scales that were fitted last, and to how many trials or a few more.
+#: Fact of the store: the scales that were fitted last, and to how many trials.
 SCALES = "scales"
 
 

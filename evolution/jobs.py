@@ -68,7 +68,8 @@ class Jobs:
     ) -> Job:
         """The job of a trial's present attempt, within the manual's ``limits``.
 
-        Verdict trials are no news to the search, and go deeper than home: they keep no limits.
+        What bears a claim out is no news to the search, and may go deeper than home: it keeps no
+        limits.
         """
         job = Job(
             trial_id=trial.id,
@@ -78,7 +79,7 @@ class Jobs:
             conditions=trial.conditions,
             is_confirmation=trial.purpose is Purpose.VERDICT,
         )
-        if limits is not None and trial.purpose is not Purpose.VERDICT:
+        if limits is not None and trial.purpose.informs:
             job = dataclasses.replace(job, limits=limits)
         if trial.conditions.budget.kind is not BudgetKind.CPU:
             return job

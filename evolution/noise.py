@@ -46,9 +46,10 @@ __all__ = [
 ]
 
 
-#: In σ above the baseline: where the scores of a script stop counting for worse than others. Far
-#: beyond any effect worth telling apart, and small enough for the arithmetic.
-DISASTER = 1e7
+#: In σ above the baseline: where scores stop counting for worse than others. Far beyond any effect
+#: worth telling apart, and small enough for the arithmetic of telling one more trial. The σ of a
+#: script's own metric may be next to nothing, so its scores count further.
+DISASTER, OWN_DISASTER = 1e5, 1e7
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,15 +127,15 @@ def fit(
     """
     pedigree = Pedigree(nodes)
     taken = _usable(readings, pedigree, fraction)
-    limits = _Limits(fraction)
     groups = [*replicates(taken), *repeats]
+    level = _level(taken, pedigree)
     if prior_sigma is not None:
         noise = pooled_noise(groups, prior_sigma=prior_sigma)
-    else:
-        level = _level(taken, pedigree)
-        noise = own_noise(groups, [r.bpb for r in taken if r.is_full], level=level)
         limits = _Limits(fraction, level + DISASTER * noise.sigma)
-        taken = [_bounded(reading, limits.worst) for reading in taken]
+    else:
+        noise = own_noise(groups, [r.bpb for r in taken if r.is_full], level=level)
+        limits = _Limits(fraction, level + OWN_DISASTER * noise.sigma)
+    taken = [_bounded(reading, limits.worst) for reading in taken]
     model = MixedModel(pedigree, taken, noise.sigma)
     if scales is None:
         scales, factors = fit_scales(model)
@@ -149,7 +150,7 @@ class _Limits:
     """Which readings count: the snapshots' ``fraction``, and the ``worst`` score told apart."""
 
     fraction: float | None
-    worst: float = math.inf
+    worst: float
 
 
 def _level(readings: Sequence[Reading], pedigree: Pedigree) -> float:
@@ -239,7 +240,11 @@ class Posterior:
                 for unknowns, factor in zip(rows.told.values(), found, strict=True):
                     prior = solution.prior[np.array(unknowns) - solution.base.means.size]
                     solution = solution.with_prior(unknowns, prior / factor)
-            solution, fall = solution.with_rows(rows.forms, rows.values, rows.variances)
+            try:
+                solution, fall = solution.with_rows(rows.forms, rows.values, rows.variances)
+            except np.linalg.LinAlgError:  # readings too far apart for the arithmetic of an update
+                told = Posterior(model, base, self.scales, self._noise, factors, self._limits)
+                return told.at_once()
         later = Posterior(model, solution, self.scales, self._noise, factors, self._limits)
         later._trial_counts = self._trial_counts + _trial_counts(taken)
         later._full_counts = self._full_counts + _trial_counts(r for r in taken if r.is_full)

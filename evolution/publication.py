@@ -6,6 +6,7 @@ published last, or against the baseline's repeats. Everything follows from the s
 resumes anywhere; the statistics live in `racing`.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from evolution.confirmation import trial_seed
@@ -20,11 +21,12 @@ from population import (
     Store,
     Trial,
     TrialStatus,
-    last_published,
 )
 
 #: Fresh runs of a nominee.
 FRESH_RUNS = 2
+#: A nominee of which a run gave no score, by whose fault ever, may come again so often in all.
+ATTEMPTS = 2
 #: Fresh runs must find a gain over the champion published last with at least this probability.
 PUBLISHED_P = 0.5
 #: The store's fact that says who is nominated.
@@ -78,8 +80,7 @@ class Publishing:
         runs = self._runs(label, variant)
         if len(runs) < FRESH_RUNS or not all(trial.status.is_final for trial in runs):
             return None
-        publications = self._store.publications()
-        before = last_published(publications, self._store.barred())
+        before = self._store.published()
         own = _scores(runs)
         step = self._gain(own, self._fresh_scores(before), posterior)
         publication = Publication(
@@ -108,10 +109,9 @@ class Publishing:
         """A new nominee, if there is device time for one; it is stored before any run of it."""
         if not self._has_time():
             return None
-        publications, barred = self._store.publications(), self._store.barred()
-        before = last_published(publications, barred)
+        publications, before = self._store.publications(), self._store.published()
         reference = before.variant if before is not None else self._baseline
-        without = {self._baseline, *barred, *(each.variant for each in publications)}
+        without = {self._baseline, *self._store.barred(), *_decided(publications)}
         candidates = [v.sha for v in self._store.variants() if v.sha not in without]
         variant = nominate(belief(), candidates, reference)
         if variant is None:
@@ -122,7 +122,7 @@ class Publishing:
 
     def _has_time(self) -> bool:
         """True if the runs of one more nominee keep to their share of the device time."""
-        if not self._share:
+        if not self._share or not self._fresh_scores(None):
             return False
         ended = [t for t in self._store.trials() if t.outcome is not None]
         search = [t for t in ended if t.purpose is not Purpose.VERDICT]
@@ -167,6 +167,16 @@ class Publishing:
             pair=label,
             at=self._clock(),
         )
+
+
+def _decided(publications: Sequence[Publication]) -> set[str]:
+    """Who is not put forward again: who was compared, or twice could not be."""
+    counts = Counter(each.variant for each in publications)
+    return {
+        each.variant
+        for each in publications
+        if each.step is not None or counts[each.variant] >= ATTEMPTS
+    }
 
 
 def _scores(trials: Sequence[Trial]) -> list[float]:

@@ -35,7 +35,6 @@ def nominate(
         for sha in variants
         if sha != reference and posterior.full_count(sha) > 0
     }
-    # One after the other: a mean costs next to nothing, a probability a solve.
     best_first = sorted(means, key=lambda sha: (means[sha], sha))
     better = (sha for sha in best_first if posterior.p_better(sha, reference) >= threshold)
     return next(better, None)

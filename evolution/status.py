@@ -28,7 +28,6 @@ from population import (
     TrialStatus,
     Variant,
     Verdict,
-    last_published,
 )
 from population.assurance import UNSAFE, by_variant, of_verdict
 
@@ -296,7 +295,7 @@ def _standing(
 
 
 def _published(store: Store, variants: Mapping[str, Variant]) -> Published | None:
-    last = last_published(store.publications(), store.barred())
+    last = store.published()
     if last is None or last.gain is None:
         return None
     return Published(variants[last.variant].name, last.variant, last.gain, last.created_at)

@@ -78,7 +78,7 @@ from population.trial import (
     TrialStatus,
 )
 from population.variant import Variant
-from population.verdict import Publication, Verdict
+from population.verdict import Publication, Verdict, last_published
 
 __all__ = ["DiskFullError", "LockedError", "SchemaError", "Store", "StoreError"]
 
@@ -408,13 +408,15 @@ class Store:
     def failed_variants(self) -> frozenset[str]:
         """Commits of variants of which a trial ended without a score, by their own fault.
 
-        Reads two columns: it is asked at every turn of a search, of thousands of trials.
+        Trials that take no part in selection are left out. Reads two columns: it is asked at every
+        turn of a search, of thousands of trials.
         """
         ends = [TrialStatus.CRASHED.value, TrialStatus.TIMED_OUT.value]
         query = (
             select(TrialRow.variant)
             .where(TrialRow.status.in_(ends))
             .where(TrialRow.failure_kind != FailureClass.HARNESS.value)
+            .where(TrialRow.purpose.in_([each for each in Purpose if each.informs]))
             .distinct()
         )
         with self._database.reading() as session:
@@ -542,6 +544,14 @@ class Store:
         """What came of every nominee, oldest first."""
         kept = self.fact(_PUBLICATIONS)
         return [publication_from_json(each) for each in kept] if isinstance(kept, list) else []
+
+    def published(self) -> Publication | None:
+        """The champion that was published last and that stands.
+
+        Neither banned since, nor tried by a verdict that did not confirm it.
+        """
+        refuted = {v.champion for v in self.verdicts() if not v.is_confirmed and v.champion}
+        return last_published(self.publications(), self.barred() | refuted)
 
     # What the engine decided, was asked, and paid for
 

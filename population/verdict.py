@@ -1,6 +1,6 @@
 """Verdicts and publications: what fresh seeds say of a claimed gain."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -87,11 +87,14 @@ class Verdict:
 class FreshGain:
     """What runs that took no part in selection say of two variants.
 
+    The same runs decide whether a champion is published, and the luckier ones are: of many it
+    says too much, and it is no verdict.
+
     Attributes:
         gain: Of the one over the other, in bpb; positive is better.
-        low: Lower end of the 95 % interval.
+        low: Lower end of the 95 % interval of one comparison that nobody chose.
         high: Upper end.
-        p_better: Probability that it is better.
+        p_better: Probability that it is better, likewise.
     """
 
     gain: float
@@ -126,8 +129,8 @@ class Publication:
 
 
 def last_published(
-    publications: Sequence[Publication], barred: frozenset[str]
+    publications: Sequence[Publication], without: Collection[str] = ()
 ) -> Publication | None:
-    """The last champion that was published and is not of a banned line."""
-    standing = (p for p in reversed(publications) if p.is_published and p.variant not in barred)
+    """The last champion that was published, but for those ``without``."""
+    standing = (p for p in reversed(publications) if p.is_published and p.variant not in without)
     return next(standing, None)

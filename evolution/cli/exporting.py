@@ -134,9 +134,7 @@ def _champion(store: "Store") -> "tuple[Variant | None, str]":
     confirmed = [v for v in store.verdicts() if v.is_confirmed and v.champion is not None]
     if confirmed:
         return store.variant(confirmed[-1].champion or ""), f"confirmed by {confirmed[-1].label}"
-    from population import last_published
-
-    published = last_published(store.publications(), store.barred())
+    published = store.published()
     if published is not None:
         return store.variant(published.variant), f"published as {published.label}"
     best = store.champion()

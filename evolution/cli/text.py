@@ -109,7 +109,7 @@ def published_line(published: "Published", metric: Metric) -> str:
     """What fresh runs said of the champion that was published last."""
     gain = published.gain
     said = _interval(gain.gain, gain.low, gain.high, metric)
-    return f"{clean(published.name)}, {said} over the baseline by fresh runs"
+    return f"{clean(published.name)}, {said} over the baseline, by the fresh runs that decided it"
 
 
 def _rung_line(rung: RungVerdict, metric: Metric, how: str) -> str:

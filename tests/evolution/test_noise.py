@@ -477,3 +477,23 @@ def test_a_disaster_that_is_told_is_known_for_one():
     for node in world.nodes[:-1]:
         assert after.mean(node.sha) == pytest.approx(before.mean(node.sha), abs=0.4 * SIGMA)
     assert after.mean(wreck) == pytest.approx(1.95, abs=0.01)
+
+
+@pytest.mark.parametrize("bpb", [1e3, 1e6, 1e12, 1e300])
+def test_a_score_beyond_all_measure_is_told_like_any_disaster(bpb):
+    """A genome prints what it likes: twice, with a child that is sane again."""
+    world = grown(5, size=20, disaster_share=0.0)
+    posterior = believe(world)
+    wreck = world.mutate(BASELINE, effect=0.0)
+    child = world.mutate(wreck, effect=0.0)
+    for trial, sha, score in ((901, wreck, bpb), (902, wreck, 0.9 * bpb), (903, child, 1.55)):
+        posterior = posterior.after(world.nodes, [Reading(sha, score, trial)])
+    at_once = posterior.at_once()
+    for node in world.nodes:
+        assert posterior.sd(node.sha) < np.inf
+        if node.sha != wreck:
+            assert posterior.mean(node.sha) == pytest.approx(
+                at_once.mean(node.sha), abs=0.01 * SIGMA
+            )
+    assert posterior.p_better(BASELINE, wreck) > 0.999
+    assert posterior.mean(child) == pytest.approx(1.55, abs=3 * SIGMA)

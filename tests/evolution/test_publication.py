@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from evolution.executors import ScriptedExecutor
 from evolution.publication import FRESH_RUNS
 from evolution.racing import fresh_gain
 from evolution.status import run_status
-from population import FailureClass, Purpose, Store, last_published
+from population import FailureClass, Purpose, Ruling, Store, Verdict, last_published
 from tests.evolution.runs import a_run, an_engine, crash, world
 
 #: Enough device time for a nominee after a few trials of so short a run.
@@ -53,15 +54,15 @@ def test_a_champion_is_published_once_two_fresh_runs_bear_it_out(paths):
     assert told[0]["gain"]["low"] < told[0]["gain"]["gain"] < told[0]["gain"]["high"]
 
 
-def test_status_and_report_tell_who_was_published_last(paths):
+def test_status_tells_who_was_published_last(paths):
     with Store.open(paths.database, read_only=True) as store:
-        last = last_published(store.publications(), frozenset())
+        last = store.published()
         status = run_status(store, last.created_at)
         name = store.variant(last.variant).name
     assert (status.published.name, status.published.gain) == (name, last.gain)
     told = dict(status_lines(status))["published"].plain
     assert told.startswith(f"{name}, +")
-    assert "by fresh runs" in told
+    assert told.endswith("by the fresh runs that decided it")
 
 
 def test_its_runs_have_seeds_of_their_own_and_inform_no_fitness(paths, tmp_path):
@@ -103,7 +104,8 @@ def test_a_nominee_whose_fresh_runs_fail_is_not_published(paths, tmp_path):
         first, *later = store.publications()
     assert not first.is_published
     assert first.step is None
-    assert first.variant not in {each.variant for each in later}
+    again = [each for each in later if each.variant == first.variant]
+    assert len(again) <= 1  # it may come again once: the fault need not have been its own
 
 
 def test_without_a_share_of_device_time_nobody_is_put_forward(tmp_path):
@@ -145,10 +147,22 @@ def test_an_engine_killed_while_a_nominee_runs_goes_on_with_it(tmp_path):
 def test_a_banned_champion_is_no_longer_the_last_published(paths):
     with Store.open(paths.database, read_only=True) as store:
         publications = store.publications()
-        last = last_published(publications, frozenset())
-    before = last_published(publications, frozenset([last.variant]))
+        last = last_published(publications)
+    before = last_published(publications, [last.variant])
     assert before is None or before.variant != last.variant
-    assert last_published(publications, frozenset(p.variant for p in publications)) is None
+    assert last_published(publications, [p.variant for p in publications]) is None
+
+
+def test_a_champion_that_a_later_verdict_refutes_is_published_no_longer(paths, tmp_path):
+    copied = shutil.copy(paths.database, tmp_path / "run.db")
+    with Store.open(copied) as store:
+        last = store.published()
+        rung = replace(store.verdicts()[0].rungs[0], ruling=Ruling.REVERSED)
+        store.add_verdict(Verdict("v009", last.variant, last.before, (rung,), 1e12))
+        standing = store.published()
+        status = run_status(store, 1e12)
+    assert standing is None or standing.variant != last.variant
+    assert status.published is None or status.published.sha != last.variant
 
 
 def test_the_interval_of_a_fresh_gain_covers_the_truth():
