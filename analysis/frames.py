@@ -13,6 +13,7 @@ from population import (
     Assurance,
     Fitness,
     Origin,
+    Purpose,
     Scoring,
     Store,
     Trial,
@@ -131,7 +132,7 @@ VERDICT_COLUMNS: Mapping[str, Column] = {
 }
 
 #: Purposes of trials that bear claims out and take no part in selection.
-FRESH = ("publication", "verdict")
+FRESH = tuple(str(purpose) for purpose in Purpose if not purpose.informs)
 
 
 def variants_frame(store: Store) -> pd.DataFrame:

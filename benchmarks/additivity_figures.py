@@ -151,7 +151,7 @@ def findings(readings: Readings) -> Findings:
         lost=resampled_sums(readings, fresh, lambda s: float((s.parts - s.realised).mean())),
         company=company(readings, fresh, noise),
         covered=_covered_merges(readings, fresh, noise),
-        covered_parts=_covered_parts(readings, believed, used, fresh, noise),
+        covered_parts=_covered(readings, believed, used, fresh, noise),
         before=believed.scales,
         after=_all_told(readings).scales,
         bands=_bands(readings, believed, used, fresh),
@@ -183,27 +183,23 @@ def _covered_merges(readings: Readings, seeds: Sequence[int], noise: float) -> F
     merges = complete_merges(readings, seeds)
     unread = tuple(merge.on([]) for merge in merges)
     believed = posterior(replace(readings.chosen_by(), merges=unread))
-    inside = 0
-    for merge in merges:
-        said = believed.compare(merge.sha, readings.baseline.sha)
-        error = math.hypot(said.sd, noise * math.sqrt(2 / len(seeds)))
-        inside += abs(_gain(readings, merge, seeds) + said.mean) <= 1.96 * error
-    return share(inside, len(merges))
+    return _covered(readings, believed, merges, seeds, noise)
 
 
-def _covered_parts(
+def _covered(
     readings: Readings,
     believed: Posterior,
-    used: Sequence[Trained],
+    rows: Sequence[Trained],
     seeds: Sequence[int],
     noise: float,
 ) -> Figures:
+    """How many gains lie in the 95 % intervals of what was believed of them."""
     inside = 0
-    for edit in used:
-        said = believed.compare(edit.sha, readings.baseline.sha)
+    for row in rows:
+        said = believed.compare(row.sha, readings.baseline.sha)
         error = math.hypot(said.sd, noise * math.sqrt(2 / len(seeds)))
-        inside += abs(_gain(readings, edit, seeds) + said.mean) <= 1.96 * error
-    return share(inside, len(used))
+        inside += abs(_gain(readings, row, seeds) + said.mean) <= 1.96 * error
+    return share(inside, len(rows))
 
 
 def _bands(

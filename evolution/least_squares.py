@@ -17,7 +17,7 @@ from scipy.sparse.linalg import SuperLU, splu
 Vector = NDArray[np.float64]
 
 #: Columns of one solve: three times as quick a column as hundreds at once, which leave the cache.
-_AT_ONCE = 16
+AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +166,10 @@ class Told:
 
 def _variances(solution: "Solution | Told", forms: sparse.csr_array) -> Vector:
     result = np.empty(forms.shape[0])
-    for start in range(0, forms.shape[0], _AT_ONCE):
-        block = forms[start : start + _AT_ONCE].T.toarray()
+    for start in range(0, forms.shape[0], AT_ONCE):
+        block = forms[start : start + AT_ONCE].T.toarray()
         covariances = solution.covariances(block)
-        result[start : start + _AT_ONCE] = np.einsum("ij,ij->j", block, covariances)
+        result[start : start + AT_ONCE] = np.einsum("ij,ij->j", block, covariances)
     return np.maximum(result, 0.0)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import ndtr, stdtr
 
-from evolution.least_squares import Solution, Told, Vector
+from evolution.least_squares import AT_ONCE, Solution, Told, Vector
 from evolution.mixed_model import (
     SEED_SHARE,
     MixedModel,
@@ -28,9 +28,6 @@ from evolution.mixed_model import (
 from evolution.readings import Noise, Reading, own_noise, pooled_noise, replicates
 from population import Fitness, Snapshot
 from population.pedigree import Pedigree, VariantNode
-
-#: Columns of one solve.
-_SOLVED_AT_ONCE = 16
 
 __all__ = [
     "Effect",
@@ -419,8 +416,8 @@ class Posterior:
             KeyError: A variant is unknown or has no parents.
         """
         effects: dict[str, Effect] = {}
-        for start in range(0, len(shas), _SOLVED_AT_ONCE):
-            some = shas[start : start + _SOLVED_AT_ONCE]
+        for start in range(0, len(shas), AT_ONCE):
+            some = shas[start : start + AT_ONCE]
             forms = np.column_stack([self._edit_form(sha) for sha in some])
             means = self._solution.means @ forms
             variances = np.einsum("ij,ij->j", forms, self._solution.covariances(forms))
