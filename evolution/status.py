@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evolution.credit import SourceCredit, source_credits
 from evolution.manuals import ManualStanding, manual_standing
 from evolution.mishaps import BROKE, broken_commissions
+from evolution.sources import SourceCredit, source_credits
 from evolution.spending import ModelSpending, model_spending
 from evolution.workspace import DRY_RUN
 from population import (

@@ -20,8 +20,8 @@ from evolution.cli.text import (
     verdict_lines,
     with_unit,
 )
-from evolution.credit import Source, SourceCredit
 from evolution.manuals import HASH_DIGITS, ManualStanding
+from evolution.sources import Source, SourceCredit
 from evolution.status import RunningTrial, RunStatus, Standing
 from population import Assurance, Mark, Metric, Purpose, RunState, TrialStatus
 from population.assurance import common

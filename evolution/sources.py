@@ -1,4 +1,4 @@
-"""Credit: what each source of edits brought a run: built-in operators, models, seeds, people."""
+"""Sources: what each source of edits brought a run: built-in operators, models, seeds, people."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
