@@ -17,6 +17,9 @@ OPERATOR_COLUMNS: Mapping[str, Column] = {
     "failed": Column("int64", "How many only crashed, timed out or were rejected."),
     "better": Column("int64", "How many are believed better than their better parent."),
     "best_gain": Column("float64", "The best gain over a better parent; missing without one."),
+    "gain_per_hour": Column(
+        "float64", "Gains of those that ran to the end, for each device-hour of its first trials."
+    ),
     "descent_count": Column("int64", "Edits of it that the champion carries."),
     "descent_gain": Column("float64", "Sum of their effects."),
     "cpu_hours": Column("float64", "CPU-hours of the trials of its variants, verdicts aside."),
@@ -63,6 +66,9 @@ def operators_frame(
         ended = ends[ends["finished_at"].notna()]
         scored = set(ended.loc[ended["val_bpb"].notna(), "variant"])
         stopped = set(ended.loc[ended["status"] == "stopped_early", "variant"]) - scored
+        screens = ended[ended["purpose"] == "screen"]
+        hours = screens["total_seconds"].sum() / 3600
+        whole = made.loc[made["variant"].isin(scored), "parent_gain"].clip(lower=0)
         edits = descent[descent["operator"] == operator]
         rows.append(
             {
@@ -73,6 +79,7 @@ def operators_frame(
                 "failed": len(set(ended["variant"]) - scored - stopped),
                 "better": int((made["parent_gain"] > 0).sum()),
                 "best_gain": made["parent_gain"].max(),
+                "gain_per_hour": whole.sum() / hours if hours > 0 else None,
                 "descent_count": len(edits),
                 "descent_gain": edits["effect"].sum(),
                 "cpu_hours": ended["cpu_seconds"].sum() / 3600,

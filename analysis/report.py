@@ -56,7 +56,13 @@ class DiffLine:
 
 
 def write_report(
-    store: Store, paths: RunPaths, target: Path, *, now: float, is_live: bool = False
+    store: Store,
+    paths: RunPaths,
+    target: Path,
+    *,
+    now: float,
+    is_live: bool = False,
+    shares: Mapping[str, float] | None = None,
 ) -> Summary:
     """Write the report of a run to ``target``, in place of what is there.
 
@@ -66,6 +72,7 @@ def write_report(
         target: The HTML file; its folder is made if it is missing.
         now: Seconds since the epoch: when the run was read.
         is_live: True while an engine works on it.
+        shares: How often each operator is asked now, of all offspring; None to leave that out.
 
     Returns:
         What the report says first.
@@ -82,7 +89,7 @@ def write_report(
         summary=summary,
         figures=_addresses(drawings(views)),
         variants=variants_table(views),
-        operators=operators_table(views),
+        operators=operators_table(views, shares or {}),
         failures=failures_table(views),
         spending=spending_table(views),
         settings=settings_table(store.run()),

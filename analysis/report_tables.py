@@ -1,5 +1,6 @@
 """The tables of a report: rows of words from the frames. How they look is the template's."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -110,9 +111,17 @@ def _gain(scale: Scale, gain: float, sd: float) -> str:
     return scale.gain(gain, sd) if sd > 0 else "—"  # NaN is not above 0
 
 
-def operators_table(views: Views) -> Table:
-    """What each operator made, and what came of it."""
+def operators_table(views: Views, shares: Mapping[str, float]) -> Table:
+    """What each operator made, what came of it, and how often it is asked now.
+
+    Args:
+        views: Of the run.
+        shares: Of all offspring, by operator; empty where that is not known.
+    """
     scale = views.scale
+    usd = defaultdict[str, float](float)
+    for role in views.store.spending().roles:
+        usd[role.operator] += role.spent_usd
     head = (
         Head("operator", "name"),
         *(
@@ -126,6 +135,9 @@ def operators_table(views: Views) -> Table:
                 f"best gain over parent ({scale.gain_unit})",
                 f"edits in the champion ({scale.gain_unit})",
                 "CPU-hours",
+                f"gain a device-hour ({scale.gain_unit})",
+                *(["dollars"] if usd else []),
+                *(["asked now"] if shares else []),
             )
         ),
     )
@@ -140,11 +152,18 @@ def operators_table(views: Views) -> Table:
                 if row["descent_count"]
                 else "—",
                 f"{row['cpu_hours']:.2f}",
+                _shown_gain(row["gain_per_hour"], scale),
+                *([f"{usd[row['operator']]:.2f}"] if usd else []),
+                *([_share(shares.get(row["operator"]))] if shares else []),
             )
         )
         for row in records(operators_frame(views.variants, views.trials, views.descent))
     ]
     return Table(head, rows)
+
+
+def _share(share: float | None) -> str:
+    return "—" if share is None else f"{share:.0%}"
 
 
 def _shown_gain(value: float, scale: Scale) -> str:

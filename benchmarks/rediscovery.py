@@ -51,6 +51,7 @@ from evolution.engine import Engine
 from evolution.executors import Job, ScriptedExecutor
 from evolution.operators import built_in
 from evolution.profiles import load_profile
+from evolution.repertoire import Repertoire
 from evolution.workspace import Workspace, create_run, open_run
 from population import (
     BudgetKind,
@@ -175,7 +176,7 @@ def ordered_by_chance(
         store=store,
         branches=workspace.branches,
         operators=built_in(),
-        weights=config.operator_weights(),
+        weights=Repertoire(store, config.operator_weights(), is_adaptive=False).weights,
         settings=config.population.model_copy(update={"survivors": 10_000, "tournament": 1}),
         clock=lambda: 0.0,
         contract=workspace.task.contract,

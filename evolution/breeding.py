@@ -16,7 +16,7 @@ from numpy.random import Generator
 from agents import ArchivedEdit, Context, KnobTrial, Operator, Parent, Proposal, Refusal
 from evolution.config import PopulationSettings
 from evolution.knob_trials import KnobRecord
-from evolution.manuals import HASH_DIGITS, TRAILER, operator_weights
+from evolution.manuals import HASH_DIGITS, TRAILER
 from evolution.noise import Posterior
 from evolution.selection import RESERVE_REACH, breeding_values, survivors, tournament
 from population import (
@@ -114,7 +114,7 @@ class Breeder:
     Args:
         run: Name of the run: part of every branch.
         operators: By name.
-        weights: How often each is asked, relative to the others.
+        weights: How often each that a manual allows is asked now, relative to the others.
         settings: Survivors and tournament.
         contract: What the task asks of offspring.
     """
@@ -126,7 +126,7 @@ class Breeder:
         store: Store,
         branches: Branches,
         operators: Mapping[str, Operator],
-        weights: Mapping[str, float],
+        weights: Callable[[Manual], Mapping[str, float]],
         settings: PopulationSettings,
         clock: Callable[[], float],
         contract: Contract | None = None,
@@ -303,7 +303,7 @@ class Breeder:
 
     def _asked_of(self, manual: Manual) -> dict[str, float]:
         """The operators that may be asked, with their weights."""
-        allowed = operator_weights(manual, self._weights)
+        allowed = self._weights(manual)
         busy = self._under_way() if MOST_UNDER_WAY.keys() & allowed.keys() else Counter[str]()
         return {
             name: weight

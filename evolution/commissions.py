@@ -32,6 +32,7 @@ from agents.intents import Intent, drawn_intent
 from agents.mutator import settled
 from evolution.breeding import Breeder, Field, Knowledge
 from evolution.briefings import Briefings
+from evolution.config import MODEL_OPERATORS
 from evolution.confirmation import trial_seed
 from evolution.manuals import REPAIRER, operator_weights
 from evolution.mishaps import Mishaps
@@ -133,8 +134,8 @@ class Commissions:
         store: Of the run.
         breeder: Selects parents and commits offspring.
         staff: Carries out; None in a run without a language model.
-        weights: Of the staff's operators.
-        share: Of all offspring, those that the staff shall make, 0 to 1.
+        weights: How often each operator that a manual allows is asked now, relative to the
+            others; also those that are not of the staff.
         story: Is told.
         rng_seed: Of the run: all chance of a commission follows from it and the number.
         clock: Seconds since the epoch.
@@ -149,8 +150,7 @@ class Commissions:
         store: Store,
         breeder: Breeder,
         staff: Staff | None,
-        weights: Mapping[str, float],
-        share: float,
+        weights: Callable[[Manual], Mapping[str, float]],
         story: Story,
         rng_seed: int,
         clock: Callable[[], float],
@@ -165,7 +165,6 @@ class Commissions:
         self._breeder = breeder
         self._staff = staff
         self._weights = weights
-        self._share = share
         self._story = story
         self._rng_seed = rng_seed
         self._clock = clock
@@ -257,9 +256,15 @@ class Commissions:
         if _REPAIRER in self._staff.operators and is_wanted and not was_tried:
             self._broken.append(trial)
 
-    def goes_first(self, rng: np.random.Generator) -> bool:
+    def goes_first(self, rng: np.random.Generator, manual: Manual) -> bool:
         """True if a worker that is free now gets a proposal that waits; drawn by weight."""
-        return bool(self._ready) and bool(rng.random() < self._share)
+        return bool(self._ready) and bool(rng.random() < self._share(manual))
+
+    def _share(self, manual: Manual) -> float:
+        """Of all offspring, those that the staff shall make, 0 to 1."""
+        weights = self._weights(manual)
+        asked = sum(weights.get(name, 0.0) for name in MODEL_OPERATORS)
+        return asked / sum(weights.values()) if weights else 1.0
 
     def offspring(self, manual: Manual) -> Variant | None:
         """A new variant of the oldest proposal that is still one; None if there is none."""
@@ -298,10 +303,9 @@ class Commissions:
     def _asked_of(self, manual: Manual) -> dict[str, float]:
         """The operators that may be asked, with their weights."""
         known = self._staff.operators if self._staff is not None else ()
-        allowed = operator_weights(manual, self._weights)
         return {
             name: weight
-            for name, weight in allowed.items()
+            for name, weight in self._weights(manual).items()
             if name in known and not self._mishaps.rests(name)
         }
 

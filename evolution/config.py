@@ -88,8 +88,12 @@ class PopulationSettings(_Section):
 
 
 class OperatorSettings(_Section):
-    """How often each operator is asked, relative to the others."""
+    """How often each operator is asked, relative to the others.
 
+    ``adaptive`` lets what their offspring bring move that, from these weights on.
+    """
+
+    adaptive: bool = True
     knob: _Weight = 0.35
     structure: _Weight = 0.45
     merge: _Weight = 0.10
@@ -99,12 +103,17 @@ class OperatorSettings(_Section):
     crossover: _Weight = 0.3
     minimizer: _Weight = 0.1
 
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Of all operators that may have a weight."""
+        return tuple(name for name in cls.model_fields if name != "adaptive")
+
     def weights(self, *, has_agents: bool = False) -> dict[str, float]:
         """Operators that are on, with their weights; those of a language model if there is one."""
         return {
             name: weight
-            for name, weight in self.model_dump().items()
-            if weight > 0 and (has_agents or name not in MODEL_OPERATORS)
+            for name, weight in self
+            if name in self.names() and weight > 0 and (has_agents or name not in MODEL_OPERATORS)
         }
 
 

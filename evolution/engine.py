@@ -19,7 +19,6 @@ from evolution.belief import Believer
 from evolution.breeding import Breeder, Knowledge, Offspring
 from evolution.briefings import Briefings
 from evolution.commissions import Commissions, Staff
-from evolution.config import MODEL_OPERATORS
 from evolution.confirmation import Confirmation, trial_seed
 from evolution.errands import Errands
 from evolution.executors.protocol import Event, Executor, Finished, SnapshotTaken, Started
@@ -33,6 +32,7 @@ from evolution.mishaps import Mishaps
 from evolution.noise import Posterior
 from evolution.publication import Publishing
 from evolution.racing import REPLICATE_SHARE, contender
+from evolution.repertoire import Repertoire
 from evolution.requests import answered
 from evolution.review import Reviewer, reading_of
 from evolution.selection import HallOfFame
@@ -123,12 +123,15 @@ class Engine:
         self._rng = np.random.default_rng(record.rng_seed)
         self._story = Story(store=store, events=workspace.events)
         self._accounts = Accounts(store=store, limits=config.limits, clock=clock)
+        self._repertoire = Repertoire(
+            store, config.operator_weights(), is_adaptive=config.operators.adaptive
+        )
         self._breeder = Breeder(
             run=record.name,
             store=store,
             branches=workspace.branches,
             operators=operators,
-            weights=config.operator_weights(),
+            weights=self._repertoire.weights,
             settings=config.population,
             clock=clock,
             contract=workspace.task.contract,
@@ -215,14 +218,12 @@ class Engine:
     def _made_commissions(
         self, staff: Staff | None, rng_seed: int, briefings: Briefings
     ) -> Commissions:
-        weights, agents = self._config.operator_weights(), self._config.agents
-        asked = {name: weights[name] for name in MODEL_OPERATORS if name in weights}
+        agents = self._config.agents
         return Commissions(
             store=self._store,
             breeder=self._breeder,
             staff=staff,
-            weights=asked,
-            share=sum(asked.values()) / sum(weights.values()),
+            weights=self._repertoire.weights,
             story=self._story,
             rng_seed=rng_seed,
             clock=self._clock,
@@ -328,7 +329,7 @@ class Engine:
         """What a language model has proposed, or else what a built-in operator makes at once."""
         manual = self._manual()
         proposed = None
-        if self._commissions.goes_first(self._rng):
+        if self._commissions.goes_first(self._rng, manual):
             proposed = self._commissions.offspring(manual)
         if proposed is not None:
             return proposed

@@ -297,7 +297,7 @@ def _budget_mistake(manual: Manual, budget: Budget) -> str | None:
 
 
 def _operators_mistake(manual: Manual, weights: Mapping[str, float]) -> str | None:
-    known = (*OperatorSettings.model_fields, REPAIRER)
+    known = (*OperatorSettings.names(), REPAIRER)
     for name in manual.operators or ():
         if name not in known:
             return f"operators names {name!r}, which is unknown. {did_you_mean(name, known)}"

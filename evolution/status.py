@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evolution.credit import SourceCredit, source_credits
 from evolution.manuals import ManualStanding, manual_standing
 from evolution.mishaps import BROKE, broken_commissions
+from evolution.repertoire import OperatorRecord, operator_records
+from evolution.sources import SourceCredit, source_credits
 from evolution.spending import ModelSpending, model_spending
 from evolution.workspace import DRY_RUN
 from population import (
@@ -134,6 +135,7 @@ class RunStatus:
         verdict_assurance: How the verdict's scores were obtained, and what held their trainers.
         models: What language models cost; None in a run that asks none.
         sources: What each source of edits brought; those without offspring are left out.
+        operators: What each operator brought, and how often it is asked now.
         pinned: Names of the variants that people pinned.
         banned: Names of those that they banned.
         open_suggestions: Suggestions of people that are offered, or wait for it.
@@ -165,6 +167,7 @@ class RunStatus:
     verdict_assurance: Assurance | None = None
     models: ModelSpending | None = None
     sources: Sequence[SourceCredit] = ()
+    operators: Sequence[OperatorRecord] = ()
     pinned: Sequence[str] = ()
     banned: Sequence[str] = ()
     open_suggestions: int = 0
@@ -175,6 +178,7 @@ class RunStatus:
         """The same as plain JSON values; ``fitness`` as it is kept, ``value`` as the metric's."""
         facts = dataclasses.asdict(self)
         facts["models"] = self.models.as_dict() if self.models is not None else None
+        facts["operators"] = [record.as_dict() for record in self.operators]
         facts["broken"] = dict(self.broken)
         facts["trial_counts"] = {str(status): n for status, n in self.trial_counts.items()}
         for name, standing in (("baseline", self.baseline), ("champion", self.champion)):
@@ -237,6 +241,7 @@ def run_status(
         verdict_assurance=of_verdict(verdicts[-1].label, trials) if verdicts else None,
         models=model_spending(store, elapsed),
         sources=source_credits(store, champion),
+        operators=operator_records(store),
         pinned=[variants[sha].name for sha, m in marked.items() if m.mark is Mark.PINNED],
         banned=[variants[sha].name for sha, m in marked.items() if m.mark is Mark.BANNED],
         open_suggestions=sum(s.state is SuggestionState.OPEN for s in store.suggestions()),

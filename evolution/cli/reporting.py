@@ -43,12 +43,16 @@ def report(
       evolve report night-1 --output night-1.html
     """
     from analysis import write_report
+    from evolution.repertoire import operator_records
 
     paths = find_run(runs, run)
     target = output if output is not None else paths.root / "report.html"
     with open_store(paths) as store:
         try:
-            summary = write_report(store, paths, target, now=time.time(), is_live=is_live(paths))
+            asked = {r.operator: r.share for r in operator_records(store) if r.share is not None}
+            summary = write_report(
+                store, paths, target, now=time.time(), is_live=is_live(paths), shares=asked
+            )
         except OSError as error:
             raise ReportError(
                 f"The report could not be written to {target}: {error.strerror or error}. A file "

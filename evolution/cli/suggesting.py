@@ -20,7 +20,7 @@ from evolution.cli.options import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from evolution.credit import Uptake
+    from evolution.sources import Uptake
     from population import Metric, Store, Suggestion
 
 _STDIN = "-"
@@ -87,7 +87,7 @@ def suggestions(
       evolve suggestions
       evolve suggestions --run night-1 --json
     """
-    from evolution.credit import uptakes
+    from evolution.sources import uptakes
 
     with open_store(find_run(runs, run)) as store, store.at_one_moment():
         variants, fitnesses = {v.sha: v for v in store.variants()}, store.fitnesses()

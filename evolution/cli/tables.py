@@ -7,7 +7,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from analysis.scale import INTERVAL
+from analysis.scale import INTERVAL, amount
 from evolution.cli.spending import spending_words
 from evolution.cli.text import (
     clean,
@@ -21,8 +21,9 @@ from evolution.cli.text import (
     verdict_lines,
     with_unit,
 )
-from evolution.credit import Source, SourceCredit
 from evolution.manuals import HASH_DIGITS, ManualStanding
+from evolution.repertoire import OperatorRecord
+from evolution.sources import Source, SourceCredit
 from evolution.status import RunningTrial, RunStatus, Standing
 from population import Assurance, Mark, Metric, Purpose, RunState, TrialStatus
 from population.assurance import common
@@ -48,6 +49,8 @@ def status_view(status: RunStatus, *, is_live: bool = True) -> RenderableType:
     for label, value in status_lines(status, is_live=is_live):
         lines.add_row(label, value)
     parts: list[RenderableType] = [lines]
+    if any(record.offspring for record in status.operators):
+        parts += [Text(), operators_table(status.operators, status.metric)]
     if any(credit.source is not Source.BUILT_IN for credit in status.sources):
         parts += [Text(), sources_table(status.sources, status.metric)]
     if status.running:
@@ -107,6 +110,31 @@ def _people(status: RunStatus) -> Text:
     if count:
         parts.append(f"{count} suggestion{'' if count == 1 else 's'} open")
     return Text("; ".join(parts))
+
+
+def operators_table(operators: Sequence[OperatorRecord], metric: Metric) -> Table:
+    """One line an operator: how often it is asked now, what it made, what that gained and cost."""
+    factor, unit = gain_unit(metric)
+    unit = one_line(unit)
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
+    table.add_column("operator", no_wrap=True)
+    per_hour = f"gain a device-hour ({unit})" if unit else "gain a device-hour"
+    has_costs = any(record.usd for record in operators)
+    heads = ("asked now", "offspring", "trained", "helped", per_hour)
+    for head in (*heads, "dollars") if has_costs else heads:
+        table.add_column(head, justify="right", no_wrap=True)
+    for record in operators:
+        rate = record.gain_per_hour
+        cells = [
+            one_line(record.operator, 24),
+            "—" if record.share is None else f"{record.share:.0%}",
+            str(record.offspring),
+            str(record.trained),
+            str(record.helped),
+            "—" if rate is None else amount(rate * factor),
+        ]
+        table.add_row(*cells, *([f"{record.usd:.2f}"] if has_costs else []))
+    return table
 
 
 def sources_table(sources: Sequence[SourceCredit], metric: Metric) -> Table:

@@ -157,6 +157,9 @@ def test_each_operator_is_a_row_of_what_it_made(store: Store):
     assert counts.loc["merge"].tolist() == [1, 1, 0, 0, 1]
     assert frame.loc["merge", "best_gain"] == pytest.approx(0.0089)
     assert frame["descent_gain"].sum() == pytest.approx(0.0199)
+    # 11.0 mbpb of one of two variants that trained for 12 seconds each; the other crashed.
+    assert frame.loc["knob", "gain_per_hour"] == pytest.approx(0.011 / (24 / 3600))
+    assert frame.loc["structure", "gain_per_hour"] == 0.0
 
 
 def test_every_trial_is_spent_on_one_thing(store: Store):

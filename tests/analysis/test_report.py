@@ -89,6 +89,16 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> tuple[Page, str]:
     return report_of(a_small_run(folder), folder / "report.html")
 
 
+def test_the_report_says_how_often_each_operator_is_asked_now_if_it_is_told(
+    page: tuple[Page, str], tmp_path: Path
+):
+    shares = {"knob": 0.75, "merge": 0.25}
+    told, _ = report_of(a_small_run(tmp_path), tmp_path / "report.html", shares=shares)
+    assert "asked now" in told.text
+    assert "75%" in told.text
+    assert "asked now" not in page[0].text
+
+
 def test_the_report_has_every_section_once(page: tuple[Page, str]):
     assert page[0].ids == SECTIONS
 

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents import CallFailure, ModelError, Proposal, Refusal
-from evolution.credit import Source, source_credits
 from evolution.engine import Ending
 from evolution.events import read_events
 from evolution.executors import ScriptedExecutor
 from evolution.marking import pinned_places
 from evolution.selection import survivors
+from evolution.sources import Source, source_credits
 from evolution.suggestions import OFFERED_AT_ONCE, next_offers, unread_reason
 from population import (
     Branches,
