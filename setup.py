@@ -57,10 +57,12 @@ setup(
         "gitpython>=3.1.43",
         "seaborn>=0.13",
         "alembic>=1.13",
+        "cmaes>=0.12",  # of Optuna's sampler
         "jinja2>=3.1",
         "libcst>=1.5",
         "matplotlib>=3.8",
         "numpy>=1.26",
+        "optuna>=5.0",  # constraints of a finished trial
         "pandas>=2.2",
         "psutil>=6.0",
         "pyarrow>=15",
@@ -79,7 +81,6 @@ setup(
         "openai": ["openai>=3.54"],
         "notebooks": ["ipykernel>=6.29", "jupyterlab>=4.2"],
         "dev": [
-            "cmaes>=0.12",
             "coverage>=7.10",
             "hypothesis>=6.100",
             "import-linter>=2.1",
@@ -88,7 +89,6 @@ setup(
             "nbclient>=0.10",
             "nbformat>=5.10",
             "openai>=3.54",
-            "optuna>=5.0",
             "pandas-stubs",
             "pytest>=8.2",
             "pytest-timeout>=2.3",

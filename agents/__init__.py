@@ -35,12 +35,21 @@ if TYPE_CHECKING:
     )
     from agents.mutator import Mutator
     from agents.openai import OpenAI, OpenAIModelError
-    from agents.operator import ArchivedEdit, Context, Operator, Parent, Proposal, Refusal
+    from agents.operator import (
+        ArchivedEdit,
+        Context,
+        Operator,
+        Parent,
+        Proposal,
+        Refusal,
+        TriedKnobs,
+    )
     from agents.prices import Price, PriceError, Prices
     from agents.repairer import Repairer
     from agents.scripted import ScriptedModel
     from agents.spend import Forecast, Metered, Purse, forecast, limit_of
     from agents.toolbox import Desk
+    from agents.tuner import Sampler, Tuner
     from agents.uniting import ModelCrossover
 
 _HOMES = {
@@ -60,12 +69,13 @@ _HOMES = {
     "mutator": "Mutator",
     "openai": "OpenAI OpenAIModelError",
     "guided": "GuidedCrossover",
-    "operator": "ArchivedEdit Context Operator Parent Proposal Refusal",
+    "operator": "ArchivedEdit Context Operator Parent Proposal Refusal TriedKnobs",
     "prices": "Price PriceError Prices",
     "repairer": "Repairer",
     "scripted": "ScriptedModel",
     "spend": "Forecast Metered Purse forecast limit_of",
     "toolbox": "Desk",
+    "tuner": "Sampler Tuner",
     "uniting": "ModelCrossover",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
@@ -112,12 +122,15 @@ __all__ = [
     "Repairer",
     "Reply",
     "Review",
+    "Sampler",
     "ScriptedModel",
     "StructureEdit",
     "Tool",
     "ToolResult",
     "ToolUse",
     "TrialNote",
+    "TriedKnobs",
+    "Tuner",
     "Usage",
     "forecast",
     "is_off_limits",

@@ -126,7 +126,7 @@ class Briefing:
         curves: By variant, the first parent first: rows of a short table, column to number
             (``progress``, ``loss``, ``grad_norm``, ``steps_per_second``, ``memory_mb``, ``mfu``,
             ``seconds``).
-        tuner: Where the knobs of good variants are, one line each.
+        tuner: Where knobs do best on the first parent's code, one line each.
         hardware: Facts of the machine and of a trial, one line each.
         suggestions: Of people, the oldest unanswered first.
         under_way: Hypotheses that others work on now, or that wait for a score.
@@ -221,7 +221,9 @@ def _sections(context: "Context") -> dict[str, Section]:
             [_table(variant, rows) for variant, rows in told.curves.items() if rows],
             is_blocks=True,
         ),
-        "tuner": Section("Knobs: the parent's, and those of the best variants", _lines(told.tuner)),
+        "tuner": Section(
+            "Knobs: the parent's, and those that did best, its code aside", _lines(told.tuner)
+        ),
         "failures": Section("Variants that failed", [_failure_line(f) for f in told.failures]),
         "diffs": Section(
             "What those had changed",

@@ -13,10 +13,10 @@ from numpy.random import Generator
 
 from population import KnobValue
 
-_LOG_STEP = 0.4  # standard deviation of a learning rate's move, in natural logarithms
-_WIDE = 1.75  # a scale's step, in those of a learning rate
-_BETA_STEP = 0.5  # the same, for 1 − beta
-_SHARE_STEP = 0.15
+LOG_STEP = 0.4  # standard deviation of a learning rate's move, in natural logarithms
+SCALE_STEP = 1.75 * LOG_STEP  # the same, of initial scales, bases, epsilons
+BETA_STEP = 0.5  # the same, for 1 − beta
+SHARE_STEP = 0.15
 _FAR, _NEAR = 1.5, 0.67  # scales at which sizes and counts take longer or only shorter steps
 _SECOND_KNOB = 0.3  # how often two knobs move at once
 _DTYPES = ("bfloat16", "float16", "float32")
@@ -156,12 +156,12 @@ def _count(name: str, value: KnobValue, around: Surroundings, rng: Generator) ->
 
 
 def _rate(name: str, value: KnobValue, around: Surroundings, rng: Generator) -> KnobValue:
-    return _scaled(name, value, around, rng, step=_LOG_STEP)
+    return _scaled(name, value, around, rng, step=LOG_STEP)
 
 
 def _scale(name: str, value: KnobValue, around: Surroundings, rng: Generator) -> KnobValue:
     """Initial scales, bases, epsilons: insensitive, so the moves are wide."""
-    return _scaled(name, value, around, rng, step=_WIDE * _LOG_STEP)
+    return _scaled(name, value, around, rng, step=SCALE_STEP)
 
 
 def _scaled(
@@ -179,14 +179,14 @@ def _scaled(
 def _share(name: str, value: KnobValue, around: Surroundings, rng: Generator) -> KnobValue:
     """Shares stay within 0 and 1."""
     assert isinstance(value, int | float)
-    moved_to = value + _step(rng, _SHARE_STEP * around.scale(name))
+    moved_to = value + _step(rng, SHARE_STEP * around.scale(name))
     return round(min(1.0, abs(moved_to) if value == 0 else max(0.0, moved_to)), 2)
 
 
 def _beta(name: str, value: KnobValue, around: Surroundings, rng: Generator) -> KnobValue:
     """Decays of running means move on the logarithm of 1 − beta."""
     assert isinstance(value, int | float)
-    rest = (1 - value) * math.exp(_step(rng, _BETA_STEP * around.scale(name)))
+    rest = (1 - value) * math.exp(_step(rng, BETA_STEP * around.scale(name)))
     return round(1 - min(1.0, max(1e-4, significant(rest, 2))), 6)
 
 
@@ -240,28 +240,6 @@ def turn_weight(name: str, value: KnobValue) -> float:
 def move_type(name: str, value: KnobValue) -> str:
     """How a knob moves, as a word: knobs of one type can learn from each other."""
     return _move_of(name, value).__name__.strip("_")
-
-
-def move_size(name: str, before: KnobValue, after: KnobValue) -> float | None:
-    """How far a knob was moved, in usual steps on its natural scale; None if it has none."""
-    if isinstance(before, bool) or isinstance(after, bool):
-        return None
-    if not isinstance(before, int | float) or not isinstance(after, int | float):
-        return None
-    move = _move_of(name, before)
-    size: float | None = None
-    if move is _share:
-        size = abs(after - before) / _SHARE_STEP
-    elif move is _count:
-        size = float(abs(after - before))
-    elif move is _beta and before < 1 and after < 1:
-        size = abs(math.log((1 - after) / (1 - before))) / _BETA_STEP
-    elif move in (_rate, _scale) and before > 0 and after > 0:
-        usual = _LOG_STEP if move is _rate else _WIDE * _LOG_STEP
-        size = abs(math.log(after / before)) / usual
-    elif move in (_size, _power, _cap) and before > 0 and after > 0:
-        size = abs(math.log2(after / before))
-    return size
 
 
 _INT_TABLE: tuple[tuple[str, Move], ...] = (

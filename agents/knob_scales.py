@@ -11,7 +11,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from agents.knob_moves import move_size, move_type
+from agents.knob_axes import move_size
+from agents.knob_moves import move_type
 from population import KnobValue
 
 _TARGET = 0.2  # share of turns that should help

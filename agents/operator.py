@@ -7,8 +7,9 @@ from typing import Protocol
 from numpy.random import Generator
 
 from agents.briefing import Briefing
+from agents.files import Place
 from agents.knob_scales import KnobTrial
-from population import Contract, Fitness, Genome, Manual, Metric, Origin, Variant
+from population import Contract, Fitness, Genome, KnobValue, Manual, Metric, Origin, Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,20 @@ class ArchivedEdit:
 
 
 @dataclass(frozen=True, slots=True)
+class TriedKnobs:
+    """Where a variant of the run has its knobs, and what that is worth.
+
+    Attributes:
+        values: By place.
+        fitness: What is believed of these knobs with the code of the parent at hand, in the
+            metric's unit, lower is better; None if they gave no score.
+    """
+
+    values: Mapping[Place, KnobValue]
+    fitness: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """What an operator is shown.
 
@@ -61,6 +76,7 @@ class Context:
             briefing say now.
         knob_trials: What the run's turns of knobs brought, oldest first.
         archive: Single edits of the whole run that were measured.
+        tried_knobs: Knobs of all variants that can be compared with the first parent, oldest first.
     """
 
     parents: Sequence[Parent]
@@ -78,6 +94,7 @@ class Context:
     known: Sequence[str] | None = None
     knob_trials: Sequence[KnobTrial] = ()
     archive: Callable[[], Sequence[ArchivedEdit]] = tuple
+    tried_knobs: Callable[[], Sequence[TriedKnobs]] = tuple
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from agents import Context, Crossover, GuidedCrossover, KnobEdit, Operator, Proposal, Refusal
+from agents import (
+    Context,
+    Crossover,
+    GuidedCrossover,
+    KnobEdit,
+    Operator,
+    Proposal,
+    Refusal,
+    Tuner,
+)
 from benchmarks.courses import Course
 from benchmarks.worlds import (
     CRASH_SHARE,
@@ -57,7 +66,7 @@ class PartEdit:
 
 def operators_of(landscape: Landscape) -> dict[str, Operator]:
     """Edits of parts, and the shipped operators for knobs and merges."""
-    operators: list[Operator] = [KnobEdit(), Crossover(), GuidedCrossover()]
+    operators: list[Operator] = [KnobEdit(), Tuner(), Crossover(), GuidedCrossover()]
     if landscape.world.parts:
         operators.append(PartEdit(landscape))
     return {operator.name: operator for operator in operators}

@@ -13,12 +13,22 @@ from dataclasses import dataclass, replace
 
 from numpy.random import Generator
 
-from agents import ArchivedEdit, Context, KnobTrial, Operator, Parent, Proposal, Refusal
+from agents import (
+    ArchivedEdit,
+    Context,
+    KnobTrial,
+    Operator,
+    Parent,
+    Proposal,
+    Refusal,
+    TriedKnobs,
+)
 from evolution.config import PopulationSettings
 from evolution.knob_trials import KnobRecord
 from evolution.manuals import HASH_DIGITS, TRAILER
 from evolution.noise import Posterior
 from evolution.selection import RESERVE_REACH, breeding_values, survivors, tournament
+from evolution.tried_knobs import KnobTable
 from population import (
     Branches,
     Contract,
@@ -142,6 +152,7 @@ class Breeder:
         self._keeps_rules: dict[tuple[str, str], bool] = {}
         self._read_genome = functools.lru_cache(KEPT_GENOMES)(branches.genome)
         self._knob_record = KnobRecord(self.genome)
+        self._knob_table = KnobTable(self.genome)
 
     def breed(self, known: Knowledge, rng: Generator) -> Offspring | tuple[Refusal, ...]:
         """Select, propose, commit: one new variant, or the reasons why there is none."""
@@ -202,7 +213,16 @@ class Breeder:
             metric=self._metric,
             knob_trials=self._knob_trials(field),
             archive=functools.partial(self._archive, field, parents[0].sha),
+            tried_knobs=functools.partial(self.tried_knobs, field, parents[0].sha),
         )
+
+    def tried_knobs(self, field: Field, parent: str) -> Sequence[TriedKnobs]:
+        """Knobs that were tried, with what each should be worth on the code of ``parent``."""
+        belief = field.known.belief
+        if belief is None or parent not in belief:
+            return ()
+        failed = self._store.failed_variants()
+        return self._knob_table.tried(parent, field.variants, failed, belief, barred=field.barred)
 
     def _knob_trials(self, field: Field) -> Sequence[KnobTrial]:
         if field.known.belief is None:

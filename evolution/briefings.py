@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from agents.briefing import TOKENS, Briefing, Effect, FailedTry, Suggestion
+from agents.files import Place, knobs_by_place
 from agents.minimizer import is_useless
 from evolution.breeding import Breeder, Field
 from evolution.noise import Posterior
@@ -24,11 +25,8 @@ from population import (
     Trial,
     TrialStatus,
     Variant,
-    knobs,
 )
 from population.trial import FAILED
-
-Facts = Callable[[], str]
 
 #: Entries gathered; how many are shown is a matter of room.
 EDITS, BORROWED, FAILURES, UNDER_WAY = 40, 8, 8, 32
@@ -36,7 +34,7 @@ EDITS, BORROWED, FAILURES, UNDER_WAY = 40, 8, 8, 32
 LOOKED_THROUGH = 48
 #: Of the variants with the largest gains, those whose gain is reckoned with its error.
 CANDIDATES = 96
-#: Best variants whose knobs are told.
+#: Best settings of knobs, of which middle and range are told.
 BEST = 24
 #: Edits without a gain that are told with their diffs.
 USELESS = 8
@@ -60,7 +58,6 @@ class Briefings:
         breeder: Knows genomes and diffs.
         machine: Facts of the machine, one line each.
         lessons: The page of lessons, within a number of tokens.
-        tuner: State of a tuner; None to tell where the knobs of the best variants are.
         tokens: For all that the run knows.
     """
 
@@ -71,13 +68,11 @@ class Briefings:
         breeder: Breeder,
         machine: str = "",
         lessons: Callable[[int], str] = no_lessons,
-        tuner: Facts | None = None,
         tokens: int = TOKENS,
     ) -> None:
         self._store = store
         self._machine = machine
         self._lessons = lessons
-        self._tuner = tuner
         self.tokens = tokens
         self._lesson_tokens = int(LESSONS_SHARE * tokens)
         self._curves: dict[str, Sequence[Mapping[str, float]]] = {}
@@ -90,11 +85,7 @@ class Briefings:
         def diff(variant: Variant) -> str:
             return breeder.diff(variant)[:_KEPT_CHARACTERS]
 
-        @functools.lru_cache(_KEPT_DIFFS)
-        def knobs_of(sha: str) -> Mapping[str, KnobValue]:
-            return knobs(breeder.genome(sha).main)
-
-        self._diff, self._knobs = diff, knobs_of
+        self._diff, self._breeder = diff, breeder
 
     def briefing(
         self,
@@ -130,7 +121,7 @@ class Briefings:
             borrowed=self._borrowed(candidates, field),
             failures=self._failed(parents, field, broken),
             curves=self._training(parents, field),
-            tuner=self._knob_state(parents[0], field) if self._tuner is None else self._tuner(),
+            tuner=self._knob_state(parents[0], field),
             hardware=self._hardware(field),
             suggestions=tuple(suggestions),
             under_way=[*under_way, *self._waiting(field), *at_work][:UNDER_WAY],
@@ -279,8 +270,15 @@ class Briefings:
     # --- knobs and work under way ------------------------------------------------------------
 
     def _knob_state(self, parent: str, field: Field) -> str:
-        best = [sha for sha, fitness in field.known.fitnesses.items() if fitness.is_scored][:BEST]
-        return knob_lines(self._knobs(parent), [self._knobs(sha) for sha in best])
+        """Where knobs do best on the parent's code: what the tuner goes by."""
+        tried = self._breeder.tried_knobs(field, parent)
+        scored = [(one.fitness, one.values) for one in tried if one.fitness is not None]
+        best = heapq.nsmallest(BEST, scored, key=lambda entry: entry[0])
+        genome = self._breeder.genome(parent)
+        return knob_lines(
+            shown_knobs(knobs_by_place(genome), genome.entry),
+            [shown_knobs(values, genome.entry) for _, values in best],
+        )
 
     def _waiting(self, field: Field) -> list[str]:
         """Variants that have no score yet."""
@@ -320,8 +318,15 @@ def curve_rows(outcome: Outcome) -> list[dict[str, float]]:
     return [*rows, whole] if whole else rows
 
 
+def shown_knobs(values: Mapping[Place, KnobValue], entry: str) -> dict[str, KnobValue]:
+    """Knobs by name; those of other files than the entry with their file."""
+    return {
+        name if path == entry else f"{path}:{name}": value for (path, name), value in values.items()
+    }
+
+
 def knob_lines(own: Mapping[str, KnobValue], best: Sequence[Mapping[str, KnobValue]]) -> str:
-    """Each knob that the best variants do not agree on: middle, spread, and the best one's."""
+    """Each knob that the best settings do not agree on: middle, spread, and the best one's."""
     lines: list[str] = []
     for name, value in own.items():
         others = [values[name] for values in best if name in values]

@@ -21,6 +21,8 @@ SNAPSHOTS = (0.1, 0.25, 0.5)
 
 #: Operators that only unite what is there.
 UNITING = ("merge", "guided", "crossover")
+#: Those that cannot begin a search: they go by what others tried.
+FOLLOWING = (*UNITING, "tuner")
 #: Operators that ask a language model: they count only while ``[agents]`` names one.
 MODEL_OPERATORS = ("mutator", "crossover", "minimizer")
 
@@ -95,6 +97,7 @@ class OperatorSettings(_Section):
 
     adaptive: bool = True
     knob: _Weight = 0.35
+    tuner: _Weight = 0.0
     structure: _Weight = 0.45
     merge: _Weight = 0.10
     guided: _Weight = 0.30
@@ -115,6 +118,12 @@ class OperatorSettings(_Section):
             for name, weight in self
             if name in self.names() and weight > 0 and (has_agents or name not in MODEL_OPERATORS)
         }
+
+
+class TunerSettings(_Section):
+    """Which of Optuna's samplers sets the knobs."""
+
+    sampler: Literal["tpe", "cmaes"] = "tpe"
 
 
 class StoppingSettings(_Section):
@@ -196,6 +205,7 @@ class EvolutionConfig(_Section):
     baseline: BaselineSettings = BaselineSettings()
     population: PopulationSettings = PopulationSettings()
     operators: OperatorSettings = OperatorSettings()
+    tuner: TunerSettings = TunerSettings()
     agents: AgentSettings = AgentSettings()
     stopping: StoppingSettings = StoppingSettings()
     verdict: VerdictSettings = VerdictSettings()
@@ -216,7 +226,7 @@ class EvolutionConfig(_Section):
     @model_validator(mode="after")
     def _something_new_can_arise(self) -> Self:
         weights = self.operator_weights()
-        if any(name not in UNITING for name in weights):
+        if any(name not in FOLLOWING for name in weights):
             return self
         raise ValueError(
             "operators: knob, structure and literal are all 0, and no language model is asked for "

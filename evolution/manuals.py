@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evolution.config import UNITING, OperatorSettings
+from evolution.config import FOLLOWING, OperatorSettings
 from population import (
     Budget,
     BudgetKind,
@@ -302,7 +302,7 @@ def _operators_mistake(manual: Manual, weights: Mapping[str, float]) -> str | No
         if name not in known:
             return f"operators names {name!r}, which is unknown. {did_you_mean(name, known)}"
     left = operator_weights(manual, weights)
-    mutations = [name for name in weights if name not in UNITING]
+    mutations = [name for name in weights if name not in FOLLOWING]
     if left and (not mutations or any(name in left for name in mutations)):
         return None
     on = ", ".join(weights) or "none"

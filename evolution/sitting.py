@@ -56,7 +56,7 @@ def sitting(
         yield Engine(
             workspace,
             executor,
-            built_in(),
+            built_in(workspace.config.tuner.sampler),
             staff=staff_of(workspace, smoke=smoke.run if smoke is not None else None),
             measure_baseline=measure,
             device_class=device_class,

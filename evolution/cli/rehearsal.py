@@ -29,7 +29,7 @@ def rehearsal(
     yield Engine(
         workspace,
         executor,
-        built_in(),
+        built_in(workspace.config.tuner.sampler),
         measure_baseline=executor.calibrate_baseline,
         watch=watch,
     )

@@ -233,9 +233,21 @@ def test_the_engine_searches_a_world_within_its_device_seconds():
     assert len(named["score"]) >= 2
 
 
+def test_the_tuner_plays_in_a_search_and_the_search_replays():
+    landscape = Landscape(WORLDS["knobs"], 0)
+    settings = {"operators.tuner": 3.0}
+    one, again = (
+        evolved(landscape, 0, workers=2, device_seconds=24 * WHOLE, settings=settings)
+        for _ in range(2)
+    )
+    assert one.operators["tuner"] > 0
+    assert one == again
+
+
 def test_the_engine_is_given_the_operators_that_rivals_have():
     weights = settings_of(0, {}).operator_weights()
-    assert set(weights) == set(operators_of(Landscape(WORLDS["plain"], 0)))
+    # The tuner is off unless the settings turn it on.
+    assert {*weights, "tuner"} == set(operators_of(Landscape(WORLDS["plain"], 0)))
     assert weights["knob"] / (weights["knob"] + weights["structure"]) == KNOB_SHARE
 
 
