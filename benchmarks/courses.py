@@ -21,6 +21,8 @@ class Course:
         operators: How many variants each operator of the engine made; empty for a rival.
         claims: True gain, in bpb, of each champion over the one before it, by how it was named;
             empty for a rival.
+        places: Where the truth lies in what the engine believes at the end, from 0 to 1, of
+            fitnesses and of effects (`benchmarks.coverage`); empty for a rival.
     """
 
     arm: str
@@ -33,6 +35,7 @@ class Course:
     trials: int = 0
     operators: dict[str, int] = field(default_factory=dict)
     claims: dict[str, list[float]] = field(default_factory=dict)
+    places: dict[str, list[float]] = field(default_factory=dict)
 
     def add(self, seconds: float, bpb: float | None) -> None:
         """What is handed over after so many device-seconds; told only where it changes."""

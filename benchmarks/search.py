@@ -21,6 +21,7 @@ What was searched is kept in the folder, so that the same command goes on where 
 import argparse
 import functools
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -37,6 +38,7 @@ from rich.progress import Progress
 from scipy.stats import beta
 
 from benchmarks.courses import Course
+from benchmarks.coverage import covered
 from benchmarks.effects import Interval
 from benchmarks.rivals import RIVALS, Proposer, Rival, played_out
 from benchmarks.search_results import Result, markdown, save_figure
@@ -133,7 +135,7 @@ def _kept(asked: Asked, place: Path) -> None:
 def code_of(arm: str) -> str:
     """What an arm's courses follow from: a hash of the code that searches and of the worlds."""
     root = Path(__file__).parents[1]
-    of_arm = ("world_search",) if arm == ENGINE else ("rivals",)
+    of_arm = ("world_search", "coverage") if arm == ENGINE else ("rivals",)
     of_arm += ("tuners",) if arm in TUNERS else ()
     paths = [root / "benchmarks" / f"{name}.py" for name in ("courses", "worlds", *of_arm)]
     if arm == ENGINE:
@@ -237,6 +239,23 @@ def report_claims(courses: Iterable[Course]) -> Result:
     return Result("champions of the engine, by how they were named", columns, rows)
 
 
+def report_places(courses: Iterable[Course]) -> Result:
+    """How often the engine's 95 % intervals hold the truth at the end of a search, by world."""
+    found: dict[tuple[str, str], list[list[float]]] = {}
+    for course in courses:
+        for what, values in course.places.items():
+            found.setdefault((what, course.world), []).append(values)
+    rows = []
+    for (what, world), searches in sorted(found.items()):
+        inside, total = covered(itertools.chain.from_iterable(searches))
+        shares = [hits / count for hits, count in map(covered, searches) if count]
+        spread = f"± {100 * interval(shares):.1f}" if len(shares) > 1 else ""
+        share = f"{inside / total:.1%}" if total else ""
+        rows.append((what, world, str(len(shares)), str(total), share, spread))
+    columns = ("of", "world", "searches", "intervals", "hold the truth", "mean of searches, 95 %")
+    return Result("95 % intervals of the engine at the end of its searches", columns, rows)
+
+
 def jeffreys(count: int, total: int) -> tuple[float, float]:
     """The 95 % interval of a share (Brown, Cai and DasGupta 2001)."""
     low, high = beta.ppf([0.025, 0.975], count + 0.5, total - count + 0.5)
@@ -266,12 +285,12 @@ def main() -> None:
     options = parser.parse_args()
     courses = searched(all_asked(options), options.folder, options.jobs)
     result = report(courses, options)
-    claims = report_claims(courses)
-    Console().print(result.table(), claims.table())
+    results = (result, report_claims(courses), report_places(courses))
+    Console().print(*(one.table() for one in results))
     if options.keep is not None:
         options.keep.mkdir(parents=True, exist_ok=True)
         command = f"python -m benchmarks.search {shlex.join(here.parse_known_args()[1])}"
-        page = markdown(command, (result, claims))
+        page = markdown(command, results)
         (options.keep / "search.md").write_text(page, encoding="utf-8")
         save_figure(courses, options.keep / "search.png", seconds=WHOLE, most=options.trainings)
 

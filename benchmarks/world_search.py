@@ -19,6 +19,7 @@ from agents import (
     Tuner,
 )
 from benchmarks.courses import Course
+from benchmarks.coverage import places
 from benchmarks.worlds import (
     CRASH_SHARE,
     FULL_SECONDS,
@@ -164,6 +165,7 @@ def evolved(
             course.trials = len(workspace.store.trials())
             course.operators = dict(Counter(v.operator for v in workspace.store.variants()))
             course.claims = claims(workspace.store, truth)
+            course.places = dict(places(workspace.store, landscape, workspace.branches.genome))
     return course
 
 
