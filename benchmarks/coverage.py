@@ -42,7 +42,7 @@ def places(
     whole = landscape.truth(texts[champion]) if champion else None
     for sha in sorted(belief.carries(champion)) if champion else ():
         variant = variants[sha]
-        if variant.unites or not belief.is_scored(sha) or whole is None or champion is None:
+        if not variant.is_single or not belief.is_scored(sha) or whole is None or champion is None:
             continue
         rest = without(landscape, texts[champion], texts[variant.parents[0]], texts[sha])
         true = landscape.truth(rest) if rest is not None else None

@@ -50,6 +50,7 @@ from population import (
     rule_problems,
     suggestion_number,
 )
+from population.edits import Recurrence, hunks, recurrence
 from population.people import barred_by
 
 #: Draws of operator and parents before a turn is given up; each refused draw is ordinary news.
@@ -238,8 +239,8 @@ class Breeder:
         single = [
             variant
             for sha, variant in field.variants.items()
-            if variant.parents
-            and not (variant.unites or sha in field.barred)
+            if variant.is_single
+            and sha not in field.barred
             and sha in belief
             and belief.is_scored(sha)
         ]
@@ -436,6 +437,7 @@ class Breeder:
             SUGGESTION: proposal.suggestion or "",
             TRAILER: manual.hash[:HASH_DIGITS],
         }
+        own = self._recurrence(proposal, variants)
         message = commit_message(proposal.hypothesis, trailers)
         sha = self._branches.commit(
             proposal.genome, parents=proposal.parents, message=message, at=now
@@ -455,9 +457,23 @@ class Breeder:
             suggestion=suggestion_number(proposal.suggestion),
             adds=proposal.adds,
             drops=proposal.drops,
+            hunks=own.hunks,
+            repeats=own.repeats,
+            reverts=own.reverts,
         )
         self._store.add_variant(variant)
         return variant
+
+    def _recurrence(self, proposal: Proposal, variants: Mapping[str, Variant]) -> Recurrence:
+        """What of a proposal was tried before, in another lineage or in its own."""
+        if len(proposal.parents) != 1 or proposal.adds or proposal.drops:
+            return Recurrence()
+        changed = hunks(self.genome(proposal.parents[0]), proposal.genome)
+        return recurrence(
+            changed,
+            {variant.sha: variant.hunks for variant in variants.values()},
+            lambda: Lineage(list(variants.values())).edits(proposal.parents[0]),
+        )
 
 
 def _drawn(weights: Mapping[str, float], rng: Generator) -> str:

@@ -153,7 +153,7 @@ class Briefings:
     def _plain_gain(self, sha: str, field: Field) -> float | None:
         """A mutation's gain over its parent, without its error; None if one has no score."""
         variant, fitnesses = field.variants.get(sha), field.known.fitnesses
-        if variant is None or not variant.parents or variant.unites:
+        if variant is None or not variant.is_single:
             return None
         own, before = fitnesses[sha].mean, fitnesses.get(variant.parents[0])
         return None if own is None or before is None or before.mean is None else before.mean - own

@@ -1,6 +1,7 @@
 """Genes: what each edit of a run is worth, who carries it, and how sure that is.
 
-An edit is what one variant changed: `population.pedigree`. Its effect is believed in the company
+An edit is what one variant changed: `population.pedigree`. One that somebody makes again is the
+same edit, with one more carrier. Its effect is believed in the company
 in which it was measured, its champion's line above all; as an average everywhere it would be known
 far worse.
 """
@@ -100,7 +101,11 @@ def genes(
         asked, belief = store.variant(champion), believe(store)
     lineage = Lineage(variants.values())
     carried = lineage.edits(asked.sha)
-    measured = {sha for sha, v in variants.items() if v.parents and belief.is_scored(sha)}
+    measured = {
+        sha
+        for sha, v in variants.items()
+        if v.parents and not v.is_repeat and belief.is_scored(sha)
+    }
     wanted = [sha for sha in variants if sha in measured and (everywhere or sha in carried)]
     means = belief.edit_means(wanted)
     listed = sorted(wanted, key=lambda sha: (means[sha], sha))[:most]

@@ -192,6 +192,8 @@ class Story:
         if effect is not None:
             gain = with_unit(shown_gain(-effect.mean, effect.sd, metric), metric)
             against = "the sum of the edits that it unites" if variant.unites else "its parent"
+            if variant.repeats or variant.reverts:
+                against = "its parent and what the same edit did elsewhere"
             result = f"gain {gain} over {against}, {result}"
         return f"{variant.operator}: {variant.hypothesis} → {result}"
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Self
 
-from population.variant import Bred, Variant
+from population.variant import Variant
 
 
 @dataclass(frozen=True, slots=True)
-class VariantNode(Bred):
+class VariantNode:
     """A variant as the statistics see it.
 
     Attributes:
@@ -25,6 +25,7 @@ class VariantNode(Bred):
         operator: Who made it; edits of one operator share a mean effect.
         adds: Commits whose own edits it has beside those of its parents.
         drops: Commits whose own edits its parents have and it has not.
+        is_new: True if beside those it has an edit that nobody had before.
     """
 
     sha: str
@@ -32,11 +33,29 @@ class VariantNode(Bred):
     operator: str = ""
     adds: tuple[str, ...] = ()
     drops: tuple[str, ...] = ()
+    is_new: bool = False
 
     @classmethod
     def of(cls, variant: Variant) -> Self:
-        """A variant as the statistics see it."""
-        return cls(variant.sha, variant.parents, variant.operator, variant.adds, variant.drops)
+        """A variant as the statistics see it: an edit that was made before is no new one."""
+        return cls(
+            variant.sha,
+            variant.parents,
+            variant.operator,
+            (*variant.adds, *variant.repeats),
+            (*variant.drops, *variant.reverts),
+            is_new=bool(variant.hunks),
+        )
+
+    @property
+    def unites(self) -> bool:
+        """True if its own edit is only what edits of others do in company."""
+        return len(self.parents) > 1 or (bool(self.adds or self.drops) and not self.is_new)
+
+    @property
+    def relatives(self) -> tuple[str, ...]:
+        """Commits of its parents, and of those whose edits it has beside theirs, or lacks."""
+        return (*self.parents, *self.adds, *self.drops)
 
 
 Form = Mapping[str, int]  # Σ coefficient · fitness of that variant
@@ -131,7 +150,7 @@ class Pedigree:
             return {}
         first = node.parents[0]
         form = {first: 1}
-        if node.unites:
+        if len(node.relatives) > 1:
             carried = self._inherited(node)
             own = self._edits[first]
             signs = [(edit, 1) for edit in carried - own] + [(edit, -1) for edit in own - carried]

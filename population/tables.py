@@ -118,6 +118,10 @@ class RunRow(Table):
         return value_of(self, RunRecord, state=RunState(self.state))
 
 
+#: Columns of lists, null where there is nothing.
+_VARIANT_LISTS = ("adds", "drops", "hunks", "repeats", "reverts")
+
+
 class VariantRow(Table):
     """A variant; ``serial`` is the order of creation."""
 
@@ -139,13 +143,16 @@ class VariantRow(Table):
     suggestion: Mapped[int | None]
     adds: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
     drops: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
+    hunks: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
+    repeats: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
+    reverts: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
 
     @classmethod
     def of(cls, variant: Variant) -> "VariantRow":
         """The row that stands for ``variant``."""
         columns = columns_from(variant)
         del columns["parents"]
-        columns |= {"adds": list(variant.adds) or None, "drops": list(variant.drops) or None}
+        columns |= {name: list(getattr(variant, name)) or None for name in _VARIANT_LISTS}
         first, second, *_ = (*variant.parents, None, None)
         return cls(**columns, first_parent=first, second_parent=second)
 
@@ -157,8 +164,7 @@ class VariantRow(Table):
             Variant,
             parents=parents,
             origin=Origin(self.origin),
-            adds=tuple(self.adds or ()),
-            drops=tuple(self.drops or ()),
+            **{name: tuple(getattr(self, name) or ()) for name in _VARIANT_LISTS},
         )
 
 

@@ -13,28 +13,8 @@ class Origin(StrEnum):
     CROSSOVER = "crossover"
 
 
-class Bred:
-    """What follows from where a variant comes from, of whatever says that."""
-
-    __slots__ = ()
-
-    parents: tuple[str, ...]
-    adds: tuple[str, ...]
-    drops: tuple[str, ...]
-
-    @property
-    def unites(self) -> bool:
-        """True if its own edit is only what edits of others do in company."""
-        return len(self.parents) > 1 or bool(self.adds or self.drops)
-
-    @property
-    def relatives(self) -> tuple[str, ...]:
-        """Commits of its parents, and of those whose edits it took in or out."""
-        return (*self.parents, *self.adds, *self.drops)
-
-
 @dataclass(frozen=True, slots=True)
-class Variant(Bred):
+class Variant:
     """One version of ``train.py``.
 
     Attributes:
@@ -52,6 +32,10 @@ class Variant(Bred):
         suggestion: Number of the person's suggestion that it took up; None if it took up none.
         adds: Commits of variants whose own edits it has beside those of its parents.
         drops: Commits of variants whose own edits its parents have and it has not.
+        hunks: Names of the hunks of its own edit (`population.edits`): those that are new. Empty
+            for what was made of edits of others, and for variants of before there were names.
+        repeats: Commits of variants whose own edits its author made again, knowingly or not.
+        reverts: Commits of variants whose own edits its author took out again.
     """
 
     sha: str
@@ -67,3 +51,26 @@ class Variant(Bred):
     suggestion: int | None = None
     adds: tuple[str, ...] = ()
     drops: tuple[str, ...] = ()
+    hunks: tuple[str, ...] = ()
+    repeats: tuple[str, ...] = ()
+    reverts: tuple[str, ...] = ()
+
+    @property
+    def unites(self) -> bool:
+        """True if it was made of edits of others alone."""
+        return len(self.parents) > 1 or bool(self.adds or self.drops)
+
+    @property
+    def is_single(self) -> bool:
+        """True if it is its parent with one edit that nobody made before."""
+        return len(self.parents) == 1 and self.relatives == self.parents
+
+    @property
+    def is_repeat(self) -> bool:
+        """True if all that its author changed was made, or taken out, before."""
+        return bool(self.repeats or self.reverts) and not self.hunks
+
+    @property
+    def relatives(self) -> tuple[str, ...]:
+        """Commits of its parents, and of those whose edits it has beside theirs, or lacks."""
+        return (*self.parents, *self.adds, *self.drops, *self.repeats, *self.reverts)

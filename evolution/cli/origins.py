@@ -17,11 +17,13 @@ class CarriedEdit:
     Attributes:
         sha: Commit that made the edit; the edit of a merge is what its parents do in company.
         origin: How that commit came to be: ``seed``, ``mutation``, ``crossover``.
+        is_repeat: True if its edit was made before: this is what it does only here.
         through: Names of the asked variant's parents that carry it; empty for its own edit, and
             for one that it took in by itself.
         gain: What it does in its lineage's company, positive is better; None before any reading.
         gain_sd: Standard deviation of that.
-        is_picked: True if the asked variant took this edit in by itself, and has it by no parent.
+        is_picked: True if the asked variant took this edit in by itself, or its author made it
+            again, and it has it by no parent.
         credit: The person behind it: ``S3 by a person``, ``by a person`` of a seed; else empty.
     """
 
@@ -34,6 +36,7 @@ class CarriedEdit:
     gain: float | None
     gain_sd: float | None
     is_picked: bool = False
+    is_repeat: bool = False
     credit: str = ""
 
 
@@ -73,7 +76,8 @@ def carried_edits(
                     for parent in variant.parents
                     if edit.sha in lineage.edits(parent)
                 ),
-                is_picked=edit.sha in variant.adds,
+                is_picked=edit.sha in (*variant.adds, *variant.repeats),
+                is_repeat=edit.is_repeat,
                 gain=None if effect is None else -effect.mean,
                 gain_sd=None if effect is None else effect.sd,
                 credit=credit_of(edit, suggestions),
@@ -133,4 +137,6 @@ def _idea(edit: CarriedEdit) -> str:
     from evolution.cli.text import one_line
 
     idea = one_line(edit.hypothesis)
+    if edit.is_repeat:
+        return f"{idea}: made before, what it does only here"
     return f"{idea}: what they do only in company" if edit.origin == "crossover" else idea

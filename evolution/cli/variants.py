@@ -61,7 +61,10 @@ def show(
         calls = store.calls(variant=found.sha, with_texts=True) if with_calls else []
         people = _people(store, found)
     parents, how = [names.get(sha, sha) for sha in found.parents], of_trials(trials)
-    added, dropped = ([names.get(sha, sha) for sha in shas] for shas in (found.adds, found.drops))
+    added, dropped, repeated, reverted = (
+        [names.get(sha, sha) for sha in shas]
+        for shas in (found.adds, found.drops, found.repeats, found.reverts)
+    )
     facts = {
         **dataclasses.asdict(found),
         **people,
@@ -69,6 +72,8 @@ def show(
         "children": children,
         "added_names": added,
         "dropped_names": dropped,
+        "repeated_names": repeated,
+        "reverted_names": reverted,
         "taken_in_by": takers,
         "fitness": dataclasses.asdict(fitness) if fitness is not None else None,
         "metric": metric.to_json(),
@@ -86,6 +91,8 @@ def show(
             "parents": parents,
             "with the edits of": added,
             "without those of": dropped,
+            "makes again those of": repeated,
+            "takes out again those of": reverted,
             "children": children,
             "its edit is also in": takers,
         }

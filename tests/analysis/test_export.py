@@ -30,7 +30,7 @@ def empty_store(tmp_path: Path):
 
 
 #: Columns of several commits.
-COMMITS = {"parents", "adds", "drops"}
+COMMITS = {"parents", "adds", "drops", "repeats", "reverts"}
 
 
 def read_csv(folder: Path, name: str) -> pd.DataFrame:

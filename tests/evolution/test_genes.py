@@ -58,6 +58,25 @@ def test_effects_of_a_line_with_an_edit_from_elsewhere(store):
     assert ([g.name for g in best.listed], best.count) == ([good.name], 4)
 
 
+def test_an_edit_that_was_made_again_is_one_with_more_carriers(store):
+    def gene_of_far(**again):
+        root = born(store, 0 + 10 * len(store.variants()), 1.500, 1.502, 1.498, 1.501)
+        first = len(store.variants())
+        far = born(store, first, 1.480, parents=(root.sha,))
+        other = born(store, first + 1, 1.520, 1.521, 1.519, parents=(root.sha,))
+        facts = dict.fromkeys(again, (far.sha,))
+        made = born(store, first + 2, 1.500, 1.501, 1.499, parents=(other.sha,), **facts)
+        found = genes(store, made.sha, everywhere=True)
+        return named(found), far, made
+
+    alone, far, made = gene_of_far()
+    assert (alone[far.name].carriers, alone[made.name].carriers) == (1, 1)
+    again, known, repeat = gene_of_far(repeats=True)
+    assert repeat.name not in again
+    assert (again[known.name].carriers, again[known.name].is_carried) == (2, True)
+    assert again[known.name].gain_sd < 0.8 * alone[far.name].gain_sd
+
+
 def test_edits_of_which_only_the_sum_was_read_often_are_confounded(store):
     level = [0.001 * math.sin(i) for i in range(8)]
     root = born(store, 0, *(1.500 + x for x in level))

@@ -26,6 +26,33 @@ def test_a_stack_carries_its_parents_edits_and_those_it_added():
     assert stack.unites
 
 
+def test_an_edit_that_was_made_again_counts_once():
+    a, b = a_variant(1, sha="a", parents=("0",)), a_variant(2, sha="b", parents=("0",))
+    again = a_variant(3, sha="r", parents=("b",), repeats=("a",))
+    node = VariantNode.of(again)
+    pedigree = of(VariantNode.of(a), VariantNode.of(b), node)
+    assert carried(pedigree, "r") == {"a", "b", "r"}
+    assert pedigree.before(node) == {"a": 1, "b": 1, "0": -1}
+    assert node.unites
+    assert not again.unites
+    assert not again.is_single
+    assert again.is_repeat
+    back = VariantNode.of(a_variant(4, sha="k", parents=("r",), reverts=("a",)))
+    assert carried(of(VariantNode.of(a), VariantNode.of(b), node, back), "k") == {"b", "r", "k"}
+
+
+def test_a_new_edit_beside_one_that_was_made_again_is_an_edit_like_others():
+    a = a_variant(1, sha="a", parents=("0",), hunks=("x",))
+    b = a_variant(2, sha="b", parents=("0",), hunks=("y",))
+    more = a_variant(3, sha="m", parents=("b",), repeats=("a",), hunks=("z",))
+    node = VariantNode.of(more)
+    assert of(VariantNode.of(a), VariantNode.of(b), node).before(node) == {"a": 1, "b": 1, "0": -1}
+    assert not node.unites
+    assert a.is_single
+    assert not more.is_single
+    assert not more.is_repeat
+
+
 def test_an_edit_that_was_taken_out_is_not_carried():
     a, b = VariantNode("a", ("0",)), VariantNode("b", ("a",))
     without = VariantNode("w", ("b",), drops=("a",))
