@@ -74,10 +74,10 @@ class VirtualPool:
 
     def ended(self, waiting: Waiting) -> object:
         """Let the clock go on to the end of this one, and start what waits for its worker."""
-        self.look(self.now * self.workers)
-        self.now, _, first = heapq.heappop(self._running)
-        if first is not waiting:
+        if self._running[0][2] is not waiting:
             raise ValueError("something else ends before this")
+        self.look(self.now * self.workers)
+        self.now, *_ = heapq.heappop(self._running)
         self._fill()
         return waiting.value
 
