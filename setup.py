@@ -79,6 +79,7 @@ setup(
     ],
     extras_require={
         "openai": ["openai>=3.54"],
+        "rivals": ["openevolve==0.4.0"],  # of benchmarks.search, which drives its internals
         "notebooks": ["ipykernel>=6.29", "jupyterlab>=4.2"],
         "dev": [
             "coverage>=7.10",

@@ -1,7 +1,8 @@
 """Which search finds most for its device-seconds? The engine and its rivals on known worlds.
 
 The engine is the run's own code with virtual trainings (``benchmarks/world_search.py``), with its
-shipped settings; rivals are in ``benchmarks/rivals.py`` and ``tuners.py``, worlds in ``worlds.py``.
+shipped settings; rivals are in ``benchmarks/rivals.py``, ``tuners.py`` and ``open_evolve.py``
+(left out where it is not installed), worlds in ``worlds.py``.
 Every search sees the same instances of a world, and the budget counts device-seconds: a crash, a
 run stopped early and a run of the baseline cost what they take.
 
@@ -40,6 +41,7 @@ from scipy.stats import beta
 from benchmarks.courses import Course
 from benchmarks.coverage import covered
 from benchmarks.effects import Interval
+from benchmarks.open_evolve import OPEN_EVOLVES, missing, open_evolved
 from benchmarks.rivals import RIVALS, Proposer, Rival, played_out
 from benchmarks.search_results import Result, markdown, save_figure
 from benchmarks.tuners import TUNERS
@@ -48,7 +50,7 @@ from benchmarks.worlds import FULL_SECONDS, KEPT_WORLDS, SETUP_SECONDS, WORLDS, 
 
 ENGINE = "evoresearch"
 EVERY_RIVAL: Mapping[str, Callable[[Proposer], Rival]] = {**RIVALS, **TUNERS}
-EVERY_ARM = (ENGINE, *EVERY_RIVAL)
+EVERY_ARM = (ENGINE, *EVERY_RIVAL, *OPEN_EVOLVES)
 REFERENCE = "keep/revert"
 WHOLE = SETUP_SECONDS + FULL_SECONDS  # device-seconds of one whole training
 MARKS = (100, 300)  # budgets told, in whole trainings
@@ -78,6 +80,10 @@ def search(asked: Asked) -> Course:
     seconds = asked.trainings * WHOLE
     if asked.arm == ENGINE:
         return evolved(landscape, asked.number, workers=asked.workers, device_seconds=seconds)
+    if asked.arm in OPEN_EVOLVES:
+        return open_evolved(
+            asked.arm, landscape, asked.number, workers=asked.workers, device_seconds=seconds
+        )
     return played_out(
         asked.arm,
         EVERY_RIVAL[asked.arm],
@@ -86,6 +92,22 @@ def search(asked: Asked) -> Course:
         workers=asked.workers,
         device_seconds=seconds,
     )
+
+
+def arms_of(asked: Sequence[str] | None, lack: str | None) -> Sequence[str]:
+    """The arms to search with: those asked for, or else all that are there.
+
+    Args:
+        asked: On the command line; None for all.
+        lack: Why OpenEvolve is not there; None where it is.
+
+    Raises:
+        ValueError: It was asked for and is not there.
+    """
+    there = [arm for arm in EVERY_ARM if lack is None or arm not in OPEN_EVOLVES]
+    if not set(asked or ()) <= set(there):
+        raise ValueError(lack)
+    return asked or there
 
 
 def all_asked(options: argparse.Namespace) -> list[Asked]:
@@ -137,6 +159,7 @@ def code_of(arm: str) -> str:
     root = Path(__file__).parents[1]
     of_arm = ("world_search", "coverage") if arm == ENGINE else ("rivals",)
     of_arm += ("tuners",) if arm in TUNERS else ()
+    of_arm += ("open_evolve", "virtual_pool") if arm in OPEN_EVOLVES else ()
     paths = [root / "benchmarks" / f"{name}.py" for name in ("courses", "worlds", *of_arm)]
     if arm == ENGINE:
         folders = ("agents", "evolution", "population")
@@ -278,11 +301,18 @@ def main() -> None:
     everything = [*WORLDS, *KEPT_WORLDS]
     parser.add_argument("--worlds", nargs="+", choices=everything, default=list(WORLDS))
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 4, 16])
-    parser.add_argument("--arms", nargs="+", choices=EVERY_ARM, default=EVERY_ARM)
+    parser.add_argument("--arms", nargs="+", choices=EVERY_ARM)
     parser.add_argument("--instances", type=int, default=8, help="of each world, 2 or more")
     parser.add_argument("--trainings", type=int, default=300, help="whole ones, of each search")
     parser.add_argument("--patience", type=int, default=8, help="times that for keep/revert")
     options = parser.parse_args()
+    lack, asked = missing(), options.arms
+    try:
+        options.arms = arms_of(asked, lack)
+    except ValueError as error:
+        parser.error(str(error))
+    if lack is not None and asked is None:
+        Console().print(f"Left out {' and '.join(OPEN_EVOLVES)}: {lack}")
     courses = searched(all_asked(options), options.folder, options.jobs)
     result = report(courses, options)
     results = (result, report_claims(courses), report_places(courses))
