@@ -139,6 +139,7 @@ class VariantRow(Table):
     suggestion: Mapped[int | None]
     adds: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
     drops: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
+    island: Mapped[int | None]
 
     @classmethod
     def of(cls, variant: Variant) -> "VariantRow":

@@ -52,6 +52,7 @@ class Variant(Bred):
         suggestion: Number of the person's suggestion that it took up; None if it took up none.
         adds: Commits of variants whose own edits it has beside those of its parents.
         drops: Commits of variants whose own edits its parents have and it has not.
+        island: On which it was bred, from 0; None if it belongs to all.
     """
 
     sha: str
@@ -67,3 +68,4 @@ class Variant(Bred):
     suggestion: int | None = None
     adds: tuple[str, ...] = ()
     drops: tuple[str, ...] = ()
+    island: int | None = None
