@@ -39,9 +39,10 @@ def described(
             Descriptor.SPEED: tokens / seconds if tokens and seconds else None,
             Descriptor.MEMORY: outcome.peak_memory_mb,
         }
-        known |= {name: float(v) for name, v in found.items() if isinstance(v, int | float)}
-    values = tuple(known.get(descriptor, 0.0) for descriptor in descriptors)
-    return values if all(value > 0 and math.isfinite(value) for value in values) else None
+        known |= {n: float(v) for n, v in found.items() if v is not None and 0 < v < math.inf}
+    if any(descriptor not in known for descriptor in descriptors):
+        return None
+    return tuple(known[descriptor] for descriptor in descriptors)
 
 
 def cell(values: Sequence[float], home: Sequence[float]) -> Cell:

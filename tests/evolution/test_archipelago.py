@@ -1,5 +1,6 @@
 """Islands and plateaus in a real run: who breeds with whom, what is copied, what a kill changes."""
 
+import shutil
 from collections import Counter
 
 import pytest
@@ -13,7 +14,16 @@ from evolution.events import read_events
 from evolution.executors import ScriptedExecutor
 from evolution.progress import BEGAN, ENDED, last_episode
 from evolution.status import run_status
-from population import CommissionState, Mark, Marked, Origin, Store, set_knobs
+from population import (
+    CommissionState,
+    Lineage,
+    Mark,
+    Marked,
+    Origin,
+    RunPaths,
+    Store,
+    set_knobs,
+)
 from tests.builders import NOW
 from tests.evolution.runs import Twiddle, a_run, an_engine, world
 from tests.evolution.staffs import Author, HouseStaff
@@ -88,6 +98,13 @@ def ring_run(tmp_path_factory):
     return paths
 
 
+@pytest.fixture
+def taken_up(ring_run, tmp_path):
+    """A copy of that run, to be changed."""
+    shutil.copytree(ring_run.root, tmp_path / "runs" / "night")
+    return RunPaths(tmp_path / "runs" / "night")
+
+
 def test_all_islands_breed_by_turns_and_elites_are_copied(ring_run):
     with Store.open(ring_run.database, read_only=True) as store:
         bred = store.variants()[1:]
@@ -140,7 +157,7 @@ def test_an_engine_killed_between_decisions_goes_on_as_the_unbroken_one(tmp_path
         "plateau__window": 2,
         "plateau__gain": 20.0,
         "plateau__responds": True,
-        "limits__trials": 7,
+        "limits__trials": 6,
     }
     variants, trials, migrations, plateaus = by_cuts(tmp_path / "whole", None, **changes)
     assert {island for _, _, island in variants} == {None, 0, 1}
@@ -150,42 +167,31 @@ def test_an_engine_killed_between_decisions_goes_on_as_the_unbroken_one(tmp_path
     assert cut == (variants, trials, migrations, plateaus)
 
 
-def test_a_banned_line_is_copied_nowhere_and_breeds_on_no_island(tmp_path):
-    banned = []
-
-    def ban_the_best(engine, _turn):
-        store = engine._store
-        champion = store.champion()
-        if not banned and len(store.variants()) > 5 and champion != store.run().baseline:
-            store.set_mark(champion, Marked(champion, Mark.BANNED, NOW))
-            banned.append((champion, len(store.decided(MIGRATION)), len(store.variants())))
-
-    paths = a_run(tmp_path, limits__trials=12, **SHORT, **ISLANDS)
-    with ended(paths, after_turn=ban_the_best) as store:
-        ((sha, migrated, born),) = banned
-        later = [elite for one in store.decided(MIGRATION)[migrated:] for elite in one["elites"]]
-        assert not store.barred().intersection(later)
-        assert all(sha not in variant.parents for variant in store.variants()[born:])
+def test_a_banned_line_is_copied_nowhere_and_breeds_on_no_island(taken_up):
+    with an_engine(taken_up) as (engine, workspace, _):
+        store, known = workspace.store, engine._known()
+        bred = [v for v in store.variants() if v.island is not None]
+        line = next(v for v in bred if Lineage(store.variants()).children(v.sha))
+        store.set_mark(line.sha, Marked(line.sha, Mark.BANNED, NOW))
+        barred = store.barred()
+        assert len(barred) > 1
+        for island in range(3):
+            assert not barred.intersection(dict(engine._breeder.field(known, island).survivors))
+        asked = []
+        engine._archipelago.migrate = lambda _, without: asked.append(without)
+        engine._migrate()
+        assert asked == [barred]
 
 
-def test_a_pinned_variant_has_its_place_on_its_own_island_alone(tmp_path):
-    paths = a_run(tmp_path, limits__trials=12, population__survivors=3, **SHORT, **ISLANDS)
-
-    def enough(engine, _turn):
-        if len(engine._store.variants()) > 12:
-            engine.request_stop()
-
-    options = {"operators": {"knob": Steps()}, "after_turn": enough}
-    with an_engine(paths, **options) as (engine, workspace, _):
-        engine.run()
+def test_a_pinned_variant_has_its_place_on_its_own_island_alone(taken_up):
+    with an_engine(taken_up) as (engine, workspace, _):
         store, known = workspace.store, engine._known()
         natives = [v for v in store.variants() if v.island == 1 and known.fitnesses[v.sha].mean]
         worst = min(natives, key=lambda v: known.fitnesses[v.sha])
         store.set_mark(worst.sha, Marked(worst.sha, Mark.PINNED, NOW))
         fields = [engine._breeder.field(known, island) for island in range(3)]
         assert [field.pinned for field in fields] == [[], [worst.sha], []]
-        assert worst.sha in dict(fields[1].survivors)
-        assert worst.sha not in dict(fields[0].survivors)
+        assert [worst.sha in dict(f.survivors) for f in fields] == [False, True, False]
 
 
 def test_what_models_propose_is_at_home_where_it_was_asked_for(tmp_path):
@@ -265,9 +271,8 @@ def test_automatic_islands_are_for_flat_searches_of_many_workers(
         assert (archipelago.ring() is None) == (expected == 1)
 
 
-def test_tournaments_are_smaller_while_the_search_answers_to_being_flat(tmp_path):
-    with an_engine(a_run(tmp_path, **SHORT), operators={"knob": Steps()}) as (engine, _, _):
-        engine.run()
+def test_tournaments_are_smaller_while_the_search_answers_to_being_flat(taken_up):
+    with an_engine(taken_up) as (engine, _, _):
         breeder, field = engine._breeder, engine._breeder.field(engine._known())
         rng = engine._rng
 

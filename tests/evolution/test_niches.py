@@ -1,5 +1,7 @@
 """An archive of unlike good variants, and the places of survivors that it fills."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -7,6 +9,7 @@ from evolution.niches import Descriptor, archive, cell, described
 from evolution.selection import NICHE_SHARE, survivors
 from population import Fitness
 from tests.builders import an_outcome
+from tests.evolution.runs import a_run, an_engine
 
 means = st.lists(st.none() | st.floats(0.5, 3.0), max_size=40)
 
@@ -92,3 +95,28 @@ def test_niches_fill_a_quarter_of_the_places_and_no_more(given_means, size, data
     assert len(kept) == len(plain) == len({sha for sha, _ in kept})
     assert len(set(kept) - set(plain)) <= size // NICHE_SHARE
     assert kept == sorted(kept, key=lambda entry: entry[1], reverse=True)
+
+
+def test_a_run_keeps_room_for_genomes_of_another_size(tmp_path):
+    changes = {"population__niches": ["code"], "population__survivors": 4}
+    paths = a_run(tmp_path, limits__trials=1, **changes)
+    with an_engine(paths) as (engine, workspace, _):
+        engine.run()
+        store, known = workspace.store, engine._known()
+        start = workspace.baseline
+        for serial in range(1, 9):
+            lines = "".join(
+                f"# {serial}\nUNUSED_{n} = {serial}\n" for n in range(serial // 8 * 900)
+            )
+            genome = start.with_main(f"{lines}SPARE = {serial}\n{start.main}")
+            made = engine._breeder.adopt(
+                genome,
+                idea=f"number {serial}",
+                parent=store.variant(store.run().baseline),
+                manual=known.manual,
+            )
+            store.save_fitnesses({made.sha: Fitness(1.5 + serial / 100, 0.001, 1)})
+        names = [v.hypothesis for v in store.variants()]
+        field = engine._breeder.field(replace(engine._known(), fitnesses=store.fitnesses()))
+        kept = [field.variants[sha].hypothesis for sha, _ in field.survivors]
+    assert kept == ["number 1", "number 2", "number 3", "number 8"], names
