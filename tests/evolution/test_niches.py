@@ -1,10 +1,10 @@
 """An archive of unlike good variants, and the places of survivors that it fills."""
 
-from dataclasses import replace
-
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evolution.breeding import Knowledge
 from evolution.niches import Descriptor, archive, cell, described
 from evolution.selection import NICHE_SHARE, survivors
 from population import Fitness
@@ -97,26 +97,19 @@ def test_niches_fill_a_quarter_of_the_places_and_no_more(given_means, size, data
     assert kept == sorted(kept, key=lambda entry: entry[1], reverse=True)
 
 
-def test_a_run_keeps_room_for_genomes_of_another_size(tmp_path):
-    changes = {"population__niches": ["code"], "population__survivors": 4}
-    paths = a_run(tmp_path, limits__trials=1, **changes)
+@pytest.mark.parametrize(("niches", "expected"), [(["code"], {11, 12}), ([], {12})])
+def test_a_run_keeps_room_for_genomes_of_other_sizes(tmp_path, niches, expected):
+    paths = a_run(tmp_path, population__niches=niches, population__survivors=8)
     with an_engine(paths) as (engine, workspace, _):
-        engine.run()
-        store, known = workspace.store, engine._known()
-        start = workspace.baseline
-        for serial in range(1, 9):
-            lines = "".join(
-                f"# {serial}\nUNUSED_{n} = {serial}\n" for n in range(serial // 8 * 900)
-            )
-            genome = start.with_main(f"{lines}SPARE = {serial}\n{start.main}")
-            made = engine._breeder.adopt(
-                genome,
-                idea=f"number {serial}",
-                parent=store.variant(store.run().baseline),
-                manual=known.manual,
-            )
-            store.save_fitnesses({made.sha: Fitness(1.5 + serial / 100, 0.001, 1)})
-        names = [v.hypothesis for v in store.variants()]
-        field = engine._breeder.field(replace(engine._known(), fitnesses=store.fitnesses()))
-        kept = [field.variants[sha].hypothesis for sha, _ in field.survivors]
-    assert kept == ["number 1", "number 2", "number 3", "number 8"], names
+        store, breeder, manual = workspace.store, engine._breeder, engine._manual()
+        baseline, fitnesses = store.variant(store.run().baseline), {}
+        for number in range(1, 13):
+            spare = {11: 300, 12: 900}.get(number, 1)
+            lines = "".join(f"SPARE_{line} = {number}\n" for line in range(spare))
+            genome = workspace.baseline.with_main(lines + workspace.baseline.main)
+            made = breeder.adopt(genome, idea=str(number), parent=baseline, manual=manual)
+            fitnesses[made.sha] = Fitness(1.5 + number / 100, 0.001, 1)
+        field = breeder.field(Knowledge(fitnesses, None, (), manual))
+        kept = {int(field.variants[sha].hypothesis) for sha, _ in field.survivors}
+    assert len(kept) == 8
+    assert kept & {11, 12} == expected
