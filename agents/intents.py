@@ -27,11 +27,16 @@ WEIGHTS = {
 }
 
 
-def drawn_intent(rng: Generator) -> Intent:
+#: So many times as often what nobody has tried is drawn where a search is flat.
+BOLDER = 3.0
+
+
+def drawn_intent(rng: Generator, *, is_flat: bool = False) -> Intent:
     """An intent, by weight; one number of ``rng``."""
-    total = sum(WEIGHTS.values())
-    place = int(rng.choice(len(WEIGHTS), p=[weight / total for weight in WEIGHTS.values()]))
-    return list(WEIGHTS)[place]
+    weights = WEIGHTS | ({Intent.EXPLORE: BOLDER * WEIGHTS[Intent.EXPLORE]} if is_flat else {})
+    total = sum(weights.values())
+    place = int(rng.choice(len(weights), p=[weight / total for weight in weights.values()]))
+    return list(weights)[place]
 
 
 def possible(intent: Intent, *, can_borrow: bool) -> Intent:

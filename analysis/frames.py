@@ -62,6 +62,7 @@ VARIANT_COLUMNS: Mapping[str, Column] = {
     "is_champion": Column("bool", "True for the best fitness, banned lines aside."),
     "mark": Column("str", "pinned, banned, barred (descends from a banned one); missing if none."),
     "suggestion": Column("str", "The person's suggestion that it took up, as S3; or missing."),
+    "island": Column("float64", "Island on which it was bred, from 0; missing: it is on all."),
 }
 
 TRIAL_COLUMNS: Mapping[str, Column] = {
@@ -237,6 +238,7 @@ def _variant_row(
         "created_at": variant.created_at,
         "expected_gain": variant.expected_gain,
         "suggestion": suggestion_label(variant.suggestion) if variant.suggestion else None,
+        "island": variant.island,
         "fitness": scored.mean if scored else None,
         "fitness_sd": scored.sd if scored else None,
         "gain": None,

@@ -63,6 +63,7 @@ def write_report(
     now: float,
     is_live: bool = False,
     shares: Mapping[str, float] | None = None,
+    progress: str = "",
 ) -> Summary:
     """Write the report of a run to ``target``, in place of what is there.
 
@@ -73,6 +74,7 @@ def write_report(
         now: Seconds since the epoch: when the run was read.
         is_live: True while an engine works on it.
         shares: How often each operator is asked now, of all offspring; None to leave that out.
+        progress: That the search is flat, in words; empty if it is not.
 
     Returns:
         What the report says first.
@@ -95,6 +97,7 @@ def write_report(
         settings=settings_table(store.run()),
         noise=_noise(views),
         accounts=_accounts(views),
+        progress=progress,
         explanation=_explanation(store),
         diff=_diff_lines(champion_diff(store, paths)),
         reproduce=_reproduce(store.run(), views.scale.how),

@@ -8,7 +8,7 @@ import functools
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from numpy.random import Generator
@@ -24,8 +24,10 @@ from agents import (
     TriedKnobs,
 )
 from evolution.config import PopulationSettings
+from evolution.islands import Ring
 from evolution.knob_trials import KnobRecord
 from evolution.manuals import HASH_DIGITS, TRAILER
+from evolution.niches import Cell, cell, described
 from evolution.noise import Posterior
 from evolution.selection import RESERVE_REACH, breeding_values, survivors, tournament
 from evolution.tried_knobs import KnobTable
@@ -39,6 +41,7 @@ from population import (
     Mark,
     Metric,
     Origin,
+    Outcome,
     Purpose,
     Store,
     TrialStatus,
@@ -64,6 +67,8 @@ SUGGESTION = "Suggestion"
 ADDS, DROPS = "Adds", "Drops"
 #: Offspring of one operator that may be under way at once; what it goes by is what they will tell.
 MOST_UNDER_WAY = {"guided": 2}
+#: A tournament is so many times smaller while the search is flat.
+FLAT_SHARE = 4
 #: Genomes kept in memory: tens of kilobytes each, and a run of days breeds many.
 KEPT_GENOMES = 512
 
@@ -108,6 +113,7 @@ class Field:
             nothing is made of them or told as a success.
         pinned: Those of the survivors that people pinned.
         barred: Banned variants, and what descends from them.
+        island: Of those that breed; None where there is one field.
     """
 
     variants: Mapping[str, Variant]
@@ -117,6 +123,7 @@ class Field:
     known: Knowledge
     pinned: Sequence[str] = ()
     barred: frozenset[str] = frozenset()
+    island: int | None = None
 
 
 class Breeder:
@@ -128,9 +135,11 @@ class Breeder:
         weights: How often each that a manual allows is asked now, relative to the others.
         settings: Survivors and tournament.
         contract: What the task asks of offspring.
+        ring: The islands of the run as they stand; None while it is one field.
+        is_flat: True while the search answers to being flat.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what breeding needs of a run, by name
         self,
         *,
         run: str,
@@ -141,6 +150,8 @@ class Breeder:
         settings: PopulationSettings,
         clock: Callable[[], float],
         contract: Contract | None = None,
+        ring: Callable[[], Ring | None] = lambda: None,
+        is_flat: Callable[[], bool] = lambda: False,
     ) -> None:
         self._run = run
         self._store = store
@@ -150,40 +161,57 @@ class Breeder:
         self._settings = settings
         self._clock = clock
         self.contract = contract or Contract()
+        self._ring, self.is_flat = ring, is_flat
         self._keeps_rules: dict[tuple[str, str], bool] = {}
         self._read_genome = functools.lru_cache(KEPT_GENOMES)(branches.genome)
         self._knob_record = KnobRecord(self.genome)
         self._knob_table = KnobTable(self.genome)
 
     def breed(self, known: Knowledge, rng: Generator) -> Offspring | tuple[Refusal, ...]:
-        """Select, propose, commit: one new variant, or the reasons why there is none."""
+        """Select, propose, commit: one new variant, or the reasons why there is none.
+
+        Islands take turns; one that can make nothing now is passed over.
+        """
         refusals: list[Refusal] = []
         asked = self._asked_of(known.manual)
         if not asked:
             return ()
-        field = self.field(known)
-        for _ in range(DRAWS):
-            operator = self._operators[_drawn(asked, rng)]
-            shas = self.draw_parents(operator.parent_count, field, rng)
-            if len(shas) < operator.parent_count:
-                refusals.append(Refusal(operator.name, "no two parents with lines of their own"))
-                continue
-            proposal = operator.propose(self.context(field, shas, rng))
-            if isinstance(proposal, Proposal):
-                variant = self._commit(proposal, field.variants, known.manual)
-                return Offspring(variant, tuple(refusals))
-            refusals.append(proposal)
+        ring = self._ring()
+        for island in ring.from_turn() if ring is not None else [None]:
+            field = self.field(known, island)
+            for _ in range(DRAWS):
+                made = self._bred(self._operators[_drawn(asked, rng)], field, rng)
+                if isinstance(made, Variant):
+                    return Offspring(made, tuple(refusals))
+                refusals.append(made)
         return tuple(refusals)
 
-    def field(self, known: Knowledge) -> Field:
-        """Who may breed now."""
+    def _bred(self, operator: Operator, field: Field, rng: Generator) -> Variant | Refusal:
+        shas = self.draw_parents(operator.parent_count, field, rng)
+        if len(shas) < operator.parent_count:
+            return Refusal(operator.name, "no two parents with lines of their own")
+        proposal = operator.propose(self.context(field, shas, rng))
+        if isinstance(proposal, Refusal):
+            return proposal
+        return self._commit(proposal, field.variants, field.known.manual, field.island)
+
+    def island(self, number: int) -> int | None:
+        """That of work that is asked for ahead of need, by its number; None in one field."""
+        ring = self._ring()
+        return None if ring is None else number % ring.count
+
+    def field(self, known: Knowledge, island: int | None = None) -> Field:
+        """Who may breed now, on one island or anywhere."""
         variants = {v.sha: v for v in self._store.variants()}
         marks = self._store.marks()
         barred, fitnesses = barred_by(marks), known.fitnesses
         if barred:
             fitnesses = {sha: f for sha, f in fitnesses.items() if sha not in barred}
         pinned = [sha for sha in variants if marks.get(sha) is Mark.PINNED]
-        survivors = self._survivors(variants, fitnesses, known, pinned)
+        ring = self._ring() if island is not None else None
+        there = variants if ring is None else ring.members(island or 0)
+        native = {sha: fitness for sha, fitness in fitnesses.items() if sha in there}
+        survivors = self._survivors(variants, native, known, pinned)
         breeding = {sha for sha, _ in survivors}
         return Field(
             variants=variants,
@@ -193,6 +221,7 @@ class Breeder:
             known=replace(known, fitnesses=fitnesses),
             pinned=[sha for sha in pinned if sha in breeding],
             barred=barred,
+            island=island,
         )
 
     def context(self, field: Field, shas: Sequence[str], rng: Generator) -> Context:
@@ -259,13 +288,15 @@ class Breeder:
     def _before_and_after(self, variant: Variant) -> tuple[Genome, Genome]:
         return self.genome(variant.parents[0]), self.genome(variant.sha)
 
-    def commit(self, proposal: Proposal, manual: Manual) -> Variant | Refusal:
-        """Take in a proposal that was made a while ago, if it is still one."""
+    def commit(
+        self, proposal: Proposal, manual: Manual, *, island: int | None = None
+    ) -> Variant | Refusal:
+        """Take in a proposal that was made a while ago, for an island, if it is still one."""
         variants = {v.sha: v for v in self._store.variants()}
         problem = self._problem(proposal, variants, manual)
         if problem is not None:
             return Refusal(proposal.operator, problem, proposal.calls)
-        return self._commit(proposal, variants, manual)
+        return self._commit(proposal, variants, manual, island)
 
     def _problem(
         self, proposal: Proposal, variants: Mapping[str, Variant], manual: Manual
@@ -297,7 +328,8 @@ class Breeder:
             operator="seed",
             hypothesis=idea,
         )
-        return self._commit(proposal, {v.sha: v for v in self._store.variants()}, manual)
+        variants = {v.sha: v for v in self._store.variants()}
+        return self._commit(proposal, variants, manual, parent.island)
 
     def genome(self, sha: str) -> Genome:
         """A variant's files; the latest ones are kept in memory."""
@@ -372,14 +404,31 @@ class Breeder:
                 home_size=code_size(self.baseline),
                 worth=manual.simplicity_weight * (known.sigma or 0.0),
             )
-        best = max(values, key=lambda sha: values[sha])
+        best, niches = max(values, key=lambda sha: values[sha]), self._settings.niches
         return survivors(
             list(values.items()),
             self._settings.survivors,
             leanness=sizes,
             distance={sha: _line_distance(self.genome(sha), self.genome(best)) for sha in scored},
+            cells=self._cells(scored) if niches else None,
             pinned=pinned,
         )
+
+    def _cells(self, shas: Collection[str]) -> dict[str, Cell]:
+        """The niches of those of whom enough is known."""
+        home = self._store.run().baseline or ""
+        outcomes: dict[str, list[Outcome]] = {sha: [] for sha in (*shas, home)}
+        for trial in self._store.trials():
+            if trial.variant in outcomes and trial.outcome is not None:
+                outcomes[trial.variant].append(trial.outcome)
+        values = {
+            sha: described(found, code_size(self.genome(sha)), self._settings.niches)
+            for sha, found in outcomes.items()
+        }
+        at_home = values[home]
+        if at_home is None:
+            return {}
+        return {sha: cell(own, at_home) for sha, own in values.items() if own is not None}
 
     def _may_breed(self, sha: str, manual: Manual) -> bool:
         """False for a variant from before a rule that it breaks: its offspring would break it."""
@@ -398,7 +447,7 @@ class Breeder:
         if field.pinned and rng.random() < PINNED_DRAWS:
             first = str(rng.choice(list(field.pinned)))
         else:
-            first = tournament(field.survivors, self._settings.tournament, count=1, rng=rng)[0]
+            first = tournament(field.survivors, self._tournament_size, count=1, rng=rng)[0]
         if count == 1:
             return [first]
         kin = {first, *lineage.ancestors(first)}
@@ -409,9 +458,15 @@ class Breeder:
         ]
         if not others:
             return [first]
-        second = tournament(others, self._settings.tournament, count=1, rng=rng)[0]
+        second = tournament(others, self._tournament_size, count=1, rng=rng)[0]
         values = dict(field.survivors)
         return sorted((first, second), key=lambda sha: values[sha], reverse=True)
+
+    @property
+    def _tournament_size(self) -> int:
+        """Smaller while the search is flat: others than the best breed, too."""
+        size = self._settings.tournament
+        return max(1, size // FLAT_SHARE) if self.is_flat() else size
 
     def _base(self, parents: Sequence[Variant], lineage: Lineage) -> Genome | None:
         """The last common ancestor of two parents."""
@@ -421,7 +476,11 @@ class Breeder:
         return self.genome(ancestor) if ancestor else None
 
     def _commit(
-        self, proposal: Proposal, variants: Mapping[str, Variant], manual: Manual
+        self,
+        proposal: Proposal,
+        variants: Mapping[str, Variant],
+        manual: Manual,
+        island: int | None,
     ) -> Variant:
         """Objects, then ref, then row: a ref without a row is harmless, the reverse is not."""
         now = self._clock()
@@ -460,6 +519,7 @@ class Breeder:
             hunks=own.hunks,
             repeats=own.repeats,
             reverts=own.reverts,
+            island=island,
         )
         self._store.add_variant(variant)
         return variant

@@ -271,12 +271,18 @@ class Commissions:
         while self._ready:
             number, proposal = self._ready.popleft()
             proposal = replace(proposal, trailers={**proposal.trailers, TRAILER: str(number)})
-            made = self._breeder.commit(proposal, manual)
+            made = self._breeder.commit(proposal, manual, island=self._island(number, proposal))
             if isinstance(made, Variant):
                 self._close(number, made)
                 return made
             self._refuse(number, made, None)
         return None
+
+    def _island(self, number: int, proposal: Proposal) -> int | None:
+        """Where what a commission made is at home: a repair is where what it repairs is."""
+        if proposal.operator == _REPAIRER:
+            return self._store.variant(proposal.parents[0]).island
+        return self._breeder.island(number)
 
     @property
     def must_be_awaited(self) -> bool:
@@ -312,6 +318,9 @@ class Commissions:
     def _commission(self, field: Field) -> None:
         """Draw an operator and parents, keep the commission, and have it carried out."""
         number = len(self._store.commissions()) + 1
+        island = self._breeder.island(number)
+        if island is not None:
+            field = self._breeder.field(field.known, island)
         rng_seed = trial_seed(self._rng_seed, f"commission {number}")
         drawn = self._drawn(field, np.random.default_rng([rng_seed, 0]))
         if drawn is None:
@@ -337,7 +346,8 @@ class Commissions:
         """
         if commission.operator != _MUTATOR:
             return ""
-        intent = drawn_intent(np.random.default_rng([commission.rng_seed, 2]))
+        rng = np.random.default_rng([commission.rng_seed, 2])
+        intent = drawn_intent(rng, is_flat=self._breeder.is_flat())
         if intent is Intent.BORROW:
             shown = briefed(self._context(commission, field), self._briefings.tokens)
             intent = settled(intent, shown)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from evolution.agent_settings import AgentSettings
 from evolution.cgroups import usable_cores
+from evolution.niches import Descriptor
 from evolution.task_settings import TaskSettings
 from population.errors import EvolveError, did_you_mean
 
@@ -87,6 +88,26 @@ class PopulationSettings(_Section):
     survivors: Annotated[int, Field(ge=3, le=10_000)] = 16
     tournament: Annotated[int, Field(ge=1, le=10_000)] = 16
     seeds: str = "seeds"
+    niches: tuple[Annotated[Descriptor, Field(strict=False)], ...] = Field(default=(), strict=False)
+
+
+class IslandSettings(_Section):
+    """Demes that breed each with itself; a ``count`` of 0 is automatic."""
+
+    count: Annotated[int, Field(ge=0, le=64)] = 0
+    interval: Annotated[int, Field(ge=1, le=100_000)] = 10
+    elites: Annotated[int, Field(ge=1, le=100)] = 2
+
+
+class PlateauSettings(_Section):
+    """When a search counts as flat, and whether it answers to that; a ``window`` of 0 is automatic.
+
+    The window is counted in whole trainings; the gain that is progress, in σ.
+    """
+
+    window: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    gain: Annotated[float, Field(gt=0.0, le=100.0)] = 0.5
+    responds: bool = False
 
 
 class OperatorSettings(_Section):
@@ -204,6 +225,8 @@ class EvolutionConfig(_Section):
     workers: WorkerSettings = WorkerSettings()
     baseline: BaselineSettings = BaselineSettings()
     population: PopulationSettings = PopulationSettings()
+    islands: IslandSettings = IslandSettings()
+    plateau: PlateauSettings = PlateauSettings()
     operators: OperatorSettings = OperatorSettings()
     tuner: TunerSettings = TunerSettings()
     agents: AgentSettings = AgentSettings()

@@ -15,6 +15,7 @@ import numpy as np
 
 from agents import Operator
 from evolution.accounts import Accounts
+from evolution.archipelago import MIGRATION, Archipelago, to_json
 from evolution.belief import Believer
 from evolution.breeding import Breeder, Knowledge, Offspring
 from evolution.briefings import Briefings
@@ -30,6 +31,7 @@ from evolution.manuals import Circumstances, Manuals
 from evolution.marking import MARKS, withdraw_barred
 from evolution.mishaps import Mishaps
 from evolution.noise import Posterior
+from evolution.progress import Progress
 from evolution.publication import Publishing
 from evolution.racing import REPLICATE_SHARE, contender
 from evolution.repertoire import Repertoire
@@ -123,6 +125,13 @@ class Engine:
         self._rng = np.random.default_rng(record.rng_seed)
         self._story = Story(store=store, events=workspace.events)
         self._accounts = Accounts(store=store, limits=config.limits, clock=clock)
+        self._progress = Progress(store, config.plateau, worker_count=executor.slot_count)
+        self._archipelago = Archipelago(
+            store,
+            config.islands,
+            worker_count=executor.slot_count,
+            is_flat=lambda: self._progress.answers,
+        )
         self._repertoire = Repertoire(
             store, config.operator_weights(), is_adaptive=config.operators.adaptive
         )
@@ -135,6 +144,8 @@ class Engine:
             settings=config.population,
             clock=clock,
             contract=workspace.task.contract,
+            ring=self._archipelago.ring,
+            is_flat=lambda: self._progress.answers,
         )
         self._lessons = Lessons(
             store=store,
@@ -306,6 +317,7 @@ class Engine:
         """A further run of a contender, or an offspring; None if neither is wanted now."""
         if not self._accounts.has_room():
             return None
+        self._look_for_plateau()
         self._settle_publication()
         fresh = self._publishing.queue_next(self._belief)
         if fresh:
@@ -328,6 +340,7 @@ class Engine:
     def _offspring(self) -> Variant | None:
         """What a language model has proposed, or else what a built-in operator makes at once."""
         manual = self._manual()
+        self._migrate()
         proposed = None
         if self._commissions.goes_first(self._rng, manual):
             proposed = self._commissions.offspring(manual)
@@ -343,6 +356,23 @@ class Engine:
             # While something trains, its result may yet give the operators new ground.
             self._barren_turns += not self._store.trials(status=TrialStatus.RUNNING)
         return proposed
+
+    def _migrate(self) -> None:
+        """Copy elites from island to island, where that is due."""
+        fitnesses, barred = self._store.fitnesses(), self._store.barred()
+        migration = self._archipelago.migrate(fitnesses, without=barred)
+        if migration is not None:
+            self._decided(MIGRATION, to_json(migration))
+            names = [self._store.variant(sha).name for sha in migration.elites]
+            self._story.tell("migration", island=migration.island, elites=names)
+
+    def _look_for_plateau(self) -> None:
+        """Notice when the search turns flat, and when it goes on."""
+        change = self._progress.look(self._store.fitnesses(), self._belief().sigma)
+        if change is not None:
+            kind, facts = change
+            self._decided(kind, facts)
+            self._story.tell(kind, **facts, champion=self._store.champion())
 
     def _wanted_proposals(self) -> int:
         """How many proposals of language models shall be under way or wait, as things stand."""

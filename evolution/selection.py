@@ -12,8 +12,11 @@ from dataclasses import dataclass, replace
 from deap import tools
 from numpy.random import Generator
 
+from evolution.niches import Cell, archive
 from population import Fitness
 
+#: One in so many places is for elites of niches, where there are niches.
+NICHE_SHARE = 4
 #: A reserved place goes to one of the best `RESERVE_REACH` × size: lean, but no wreck.
 RESERVE_REACH = 3
 
@@ -76,6 +79,7 @@ def survivors(
     *,
     leanness: Mapping[str, int] | None = None,
     distance: Mapping[str, int] | None = None,
+    cells: Mapping[str, Cell] | None = None,
     pinned: Collection[str] = (),
 ) -> list[tuple[str, Fitness]]:
     """The best by posterior mean, best first, with up to two places reserved for others.
@@ -84,30 +88,52 @@ def survivors(
     the cut: selection alone soon leaves nothing but siblings. Fields of two or fewer places, and
     variants without a score, take no part in that. Before all of it each pinned one has a place.
 
+    With niches it is not the most unlike that has a place, but a quarter of the places go to the
+    elites of cells that have nobody among those before them, best first.
+
     Args:
         field: Candidates; equal ones keep their order.
         size: Places.
         leanness: Amount of code of each variant, less is leaner; None reserves no place for it.
         distance: How unlike the best each variant is; None reserves no place for it.
+        cells: Of those that have one, with niches; then ``distance`` does not count.
         pinned: Those that have a place as long as they are in the field with a score.
     """
     scored = [entry for entry in field if entry[1].is_scored]
     if pinned:
         kept = [entry for entry in scored if entry[0] in pinned]
         rest = [entry for entry in scored if entry[0] not in pinned]
-        kept += survivors(rest, size - len(kept), leanness=leanness, distance=distance)
+        size -= len(kept)
+        kept += survivors(rest, size, leanness=leanness, distance=distance, cells=cells)
         return sorted(kept, key=lambda entry: entry[1], reverse=True)
     ranked = sorted(scored, key=lambda entry: entry[1], reverse=True)
-    reserved = [mapping for mapping in (leanness, distance) if mapping is not None]
-    if len(ranked) <= size or size <= len(reserved):
+    unlike = 0 if distance is None else 1
+    niches = unlike if cells is None else size // NICHE_SHARE
+    reserved = niches + (leanness is not None)
+    if len(ranked) <= size or size <= reserved:
         return ranked[: max(size, 0)]
-    chosen, rest = ranked[: size - len(reserved)], ranked[size - len(reserved) :]
+    chosen, rest = ranked[: size - reserved], ranked[size - reserved :]
     rest = rest[: RESERVE_REACH * size - len(chosen)]
     if leanness is not None:
         chosen.append(rest.pop(_index_of_least(rest, leanness, sign=1)))
-    if distance is not None:
+    if cells is not None:
+        chosen += _unlike(chosen, rest, cells, niches)
+    elif distance is not None:
         chosen.append(rest.pop(_index_of_least(rest, distance, sign=-1)))
     return sorted(chosen, key=lambda entry: entry[1], reverse=True)
+
+
+def _unlike(
+    chosen: Sequence[tuple[str, Fitness]],
+    rest: Sequence[tuple[str, Fitness]],
+    cells: Mapping[str, Cell],
+    count: int,
+) -> list[tuple[str, Fitness]]:
+    """Elites of cells that nobody chosen is in, best first; then others, if these are few."""
+    taken = {cells.get(sha) for sha, _ in chosen}
+    elites = {sha for place, sha in archive(rest, cells).items() if place not in taken}
+    first = [entry for entry in rest if entry[0] in elites]
+    return [*first, *(entry for entry in rest if entry[0] not in elites)][:count]
 
 
 def _index_of_least(

@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from evolution.archipelago import IslandRecord, island_records
 from evolution.manuals import ManualStanding, manual_standing
 from evolution.mishaps import BROKE, broken_commissions
+from evolution.plateau import Episode
+from evolution.progress import last_episode
 from evolution.repertoire import OperatorRecord, operator_records
 from evolution.sources import SourceCredit, source_credits
 from evolution.spending import ModelSpending, model_spending
@@ -136,6 +139,8 @@ class RunStatus:
         models: What language models cost; None in a run that asks none.
         sources: What each source of edits brought; those without offspring are left out.
         operators: What each operator brought, and how often it is asked now.
+        islands: How each island stands; none in a run that was one field throughout.
+        plateau: The time without progress that the search is in, or was in last; None before one.
         pinned: Names of the variants that people pinned.
         banned: Names of those that they banned.
         open_suggestions: Suggestions of people that are offered, or wait for it.
@@ -168,6 +173,8 @@ class RunStatus:
     models: ModelSpending | None = None
     sources: Sequence[SourceCredit] = ()
     operators: Sequence[OperatorRecord] = ()
+    islands: Sequence[IslandRecord] = ()
+    plateau: Episode | None = None
     pinned: Sequence[str] = ()
     banned: Sequence[str] = ()
     open_suggestions: int = 0
@@ -242,6 +249,8 @@ def run_status(
         models=model_spending(store, elapsed),
         sources=source_credits(store, champion),
         operators=operator_records(store),
+        islands=island_records(store),
+        plateau=last_episode(store),
         pinned=[variants[sha].name for sha, m in marked.items() if m.mark is Mark.PINNED],
         banned=[variants[sha].name for sha, m in marked.items() if m.mark is Mark.BANNED],
         open_suggestions=sum(s.state is SuggestionState.OPEN for s in store.suggestions()),

@@ -146,6 +146,7 @@ class VariantRow(Table):
     hunks: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
     repeats: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
     reverts: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
+    island: Mapped[int | None]
 
     @classmethod
     def of(cls, variant: Variant) -> "VariantRow":

@@ -36,6 +36,7 @@ class Variant:
             for what was made of edits of others, and for variants of before there were names.
         repeats: Commits of variants whose own edits its author made again, knowingly or not.
         reverts: Commits of variants whose own edits its author took out again.
+        island: On which it was bred, from 0; None if it belongs to all.
     """
 
     sha: str
@@ -54,6 +55,7 @@ class Variant:
     hunks: tuple[str, ...] = ()
     repeats: tuple[str, ...] = ()
     reverts: tuple[str, ...] = ()
+    island: int | None = None
 
     @property
     def unites(self) -> bool:

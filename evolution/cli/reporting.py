@@ -43,6 +43,8 @@ def report(
       evolve report night-1 --output night-1.html
     """
     from analysis import write_report
+    from evolution.cli.text import plateau_words
+    from evolution.progress import last_episode
     from evolution.repertoire import operator_records
 
     paths = find_run(runs, run)
@@ -50,8 +52,16 @@ def report(
     with open_store(paths) as store:
         try:
             asked = {r.operator: r.share for r in operator_records(store) if r.share is not None}
+            episode = last_episode(store)
+            is_flat = episode is not None and episode.ended_at is None
             summary = write_report(
-                store, paths, target, now=time.time(), is_live=is_live(paths), shares=asked
+                store,
+                paths,
+                target,
+                now=time.time(),
+                is_live=is_live(paths),
+                shares=asked,
+                progress=plateau_words(episode) if episode is not None and is_flat else "",
             )
         except OSError as error:
             raise ReportError(

@@ -14,7 +14,9 @@ from evolution.cli.text import (
     duration,
     gain_unit,
     gain_words,
+    islands_words,
     one_line,
+    plateau_words,
     plus_minus,
     published_line,
     score,
@@ -76,6 +78,10 @@ def status_lines(status: RunStatus, *, is_live: bool = True) -> list[tuple[str, 
     lines += [("trials", _trials(status)), ("time", Text(time_words(status)))]
     if status.published is not None:
         lines.append(("published", Text(published_line(status.published, status.metric))))
+    if status.islands:
+        lines.append(("islands", Text(islands_words(status.islands))))
+    if status.plateau is not None and status.plateau.ended_at is None:
+        lines.append(("progress", Text(plateau_words(status.plateau), style="yellow")))
     if status.models is not None:
         lines.append(("models", Text("\n".join(spending_words(status.models)))))
     if status.broken:

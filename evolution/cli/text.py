@@ -1,11 +1,14 @@
 """Numbers and names as words. Pure; what genomes wrote is shown plain."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from analysis.scale import INTERVAL, decimals
 from population import Assurance, Metric, Ruling, RungVerdict, Verdict, one_line, plain
 
 if TYPE_CHECKING:
+    from evolution.archipelago import IslandRecord
+    from evolution.plateau import Episode
     from evolution.status import Published
 
 __all__ = [
@@ -13,8 +16,10 @@ __all__ = [
     "duration",
     "gain_unit",
     "gain_words",
+    "islands_words",
     "number",
     "one_line",
+    "plateau_words",
     "plus_minus",
     "score",
     "verdict_lines",
@@ -110,6 +115,18 @@ def published_line(published: "Published", metric: Metric) -> str:
     gain = published.gain
     said = _interval(gain.gain, gain.low, gain.high, metric)
     return f"{clean(published.name)}, {said} over the baseline, by the fresh runs that decided it"
+
+
+def islands_words(islands: "Sequence[IslandRecord]") -> str:
+    """How many bred how many, and the best of each: ``2: 31 bred, best g004-012; …``."""
+    each = "; ".join(f"{one.births} bred, best {clean(one.best or 'unknown')}" for one in islands)
+    copied = sum(one.copied for one in islands)
+    return f"{len(islands)}: {each}; {copied} {'elite' if copied == 1 else 'elites'} copied"
+
+
+def plateau_words(episode: "Episode") -> str:
+    """Since when the search is flat."""
+    return f"flat since {episode.began_at / 3600:.2f} device-hours were spent"
 
 
 def _rung_line(rung: RungVerdict, metric: Metric, how: str) -> str:

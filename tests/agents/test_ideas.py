@@ -191,6 +191,14 @@ def test_intents_are_drawn_by_their_weights():
         assert drawn[intent] / 4000 == pytest.approx(weight / sum(WEIGHTS.values()), abs=0.03)
 
 
+def test_a_flat_search_draws_what_nobody_has_tried_more_often_than_anything_else():
+    rng = np.random.default_rng(1)
+    drawn = Counter(drawn_intent(rng, is_flat=True) for _ in range(2000))
+    assert drawn.most_common(1)[0][0] is Intent.EXPLORE
+    assert drawn[Intent.EXPLORE] / 2000 == pytest.approx(0.6 / 1.4, abs=0.04)
+    assert set(drawn) == set(WEIGHTS)
+
+
 @pytest.mark.parametrize("intent", list(Intent))
 def test_an_intent_that_is_fixed_is_asked_for_and_kept_with_the_commit(intent):
     model = ScriptedModel([GOOD])

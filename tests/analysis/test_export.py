@@ -126,7 +126,7 @@ def test_only_snapshots_of_a_curve_are_readings_of_the_metric(store):
 
 
 def test_every_measured_quantity_has_a_unit():
-    unitless = {"depth_scale", "step_count", "cost_ratio", "progress", "p_better"}
+    unitless = {"depth_scale", "step_count", "cost_ratio", "progress", "p_better", "island"}
     for name in TABLES:
         for column, facts in documented(name, Metric()).items():
             if facts.dtype == "float64" and column not in unitless:

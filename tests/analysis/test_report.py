@@ -99,6 +99,15 @@ def test_the_report_says_how_often_each_operator_is_asked_now_if_it_is_told(
     assert "asked now" not in page[0].text
 
 
+def test_the_report_says_that_the_search_is_flat_if_it_is_told(
+    page: tuple[Page, str], tmp_path: Path
+):
+    words = "flat since 1.20 device-hours were spent"
+    told, _ = report_of(a_small_run(tmp_path), tmp_path / "report.html", progress=words)
+    assert f"The search is {words}." in told.text
+    assert "The search is" not in page[0].text
+
+
 def test_the_report_has_every_section_once(page: tuple[Page, str]):
     assert page[0].ids == SECTIONS
 

@@ -34,6 +34,8 @@ def test_the_shipped_settings_name_every_key():
         ({"verdict": {"depths": [2.0]}}, "depths", "begin with 1.0"),
         ({"stopping": {"fraction": 0.3}}, "stopping.fraction", "0.1, 0.25 or 0.5"),
         ({"limits": 3}, "limits", "Mend the setting"),
+        ({"population": {"niches": ["colour"]}}, "population.niches.0", "'speed'"),
+        ({"plateau": {"gain": 0.0}}, "plateau.gain", "greater than 0"),
         ({"agents": {"kind": "claude"}}, "limit_usd", "how many dollars"),
         ({"agents": {"kind": "robot"}}, "agents.kind", "claude"),
         ({"agents": {"kind": "command", "limit_usd": 1.0}}, "command", "set both"),
@@ -91,12 +93,14 @@ def test_overrides_lie_over_the_file():
     seed=st.integers(0, 2**31 - 1),
     depths=st.lists(st.floats(1.1, 16), max_size=3, unique=True),
     data=st.lists(st.text(st.characters(categories=["L", "Zs", "P"])), max_size=2),
+    niches=st.lists(st.sampled_from(["parameters", "speed", "memory", "code"]), unique=True),
 )
-def test_frozen_settings_read_back_the_same(trials, seed, depths, data):
+def test_frozen_settings_read_back_the_same(trials, seed, depths, data, niches):
     config = EvolutionConfig.from_mapping(
         {
             "run": {"rng_seed": seed, "data": data},
             "limits": {"trials": trials},
+            "population": {"niches": niches},
             "verdict": {"depths": [1.0, *depths]},
         }
     )

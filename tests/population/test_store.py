@@ -167,6 +167,14 @@ def test_single_edits_that_were_taken_in_and_out_come_back(store):
     assert store.variant(stack.sha) == stack
 
 
+def test_the_island_of_a_variant_comes_back(store):
+    root = a_variant()
+    bred = [a_variant(1 + island, parents=(root.sha,), island=island) for island in (0, 3)]
+    for variant in (root, *bred):
+        store.add_variant(variant)
+    assert [variant.island for variant in store.variants()] == [None, 0, 3]
+
+
 def test_adding_a_variant_twice_adds_it_once(store):
     store.add_variant(a_variant())
     store.add_variant(a_variant())
