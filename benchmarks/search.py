@@ -34,7 +34,6 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress
-from scipy.stats import beta
 
 from benchmarks.courses import Course
 from benchmarks.effects import Interval
@@ -43,6 +42,7 @@ from benchmarks.search_results import Result, markdown, save_figure
 from benchmarks.tuners import TUNERS
 from benchmarks.world_search import evolved
 from benchmarks.worlds import FULL_SECONDS, KEPT_WORLDS, SETUP_SECONDS, WORLDS, Landscape
+from evolution.diagnostics import jeffreys
 
 ENGINE = "evoresearch"
 EVERY_RIVAL: Mapping[str, Callable[[Proposer], Rival]] = {**RIVALS, **TUNERS}
@@ -235,12 +235,6 @@ def report_claims(courses: Iterable[Course]) -> Result:
         rows.append((how, str(workers), str(len(values)), share, f"{low:.1%} to {high:.1%}"))
     columns = ("named by", "workers", "champions", "not better than the one before", "95 %")
     return Result("champions of the engine, by how they were named", columns, rows)
-
-
-def jeffreys(count: int, total: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Brown, Cai and DasGupta 2001)."""
-    low, high = beta.ppf([0.025, 0.975], count + 0.5, total - count + 0.5)
-    return (0.0 if count == 0 else float(low)), (1.0 if count == total else float(high))
 
 
 def _of_this_machine() -> argparse.ArgumentParser:

@@ -11,10 +11,10 @@ came; a resumed one tells them anew in the same order, and believes the same mea
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from evolution.config import StoppingSettings
-from evolution.noise import Posterior, Reading, Scales, VariantNode, fit
+from evolution.noise import Foresight, Posterior, Reading, Scales, VariantNode, fit
 from population import Json, Store, Trial
 from population.pedigree import with_relatives
 
@@ -22,6 +22,8 @@ from population.pedigree import with_relatives
 BPB_SIGMA = 0.003
 #: Fact of the store: the scales that were fitted last, and to how many trials.
 SCALES = "scales"
+#: Trials that must have ended before one is foreseen: repeats of the baseline, mostly.
+FORESEEN_FROM = 3
 
 
 class Believer:
@@ -62,6 +64,25 @@ class Believer:
         if unborn:
             self._posterior = self._posterior.after(unborn, [])
         return self._posterior
+
+    def foreseen(self, latest: int) -> Iterator[Foresight]:
+        """The latest trials, each beside what was believed before it, at the scales of now.
+
+        Args:
+            latest: So many at most; of those before nothing is said.
+        """
+        scales, posterior = self.believe().scales, None
+        ended = [trial for trial, readings in self._read.items() if readings]
+        for number in range(max(FORESEEN_FROM, len(ended) - latest), len(ended)):
+            if posterior is None or refit_at(number) == number:
+                before = [reading for trial in ended[:number] for reading in self._read[trial]]
+                posterior = self._fit(self._with_relatives(before), before, scales)
+            readings = self._read[ended[number]]
+            posterior = posterior.after(self._with_relatives(readings), [])
+            foresight = posterior.foresee(readings)
+            if foresight is not None:
+                yield foresight
+            posterior = posterior.after([], readings)
 
     def _read_on(self) -> None:
         """Read the trials that ended since: the store has them end after those that were read."""
@@ -112,7 +133,12 @@ def _ended(trial: Trial) -> tuple[float, int]:
 
 def believe(store: Store) -> Posterior:
     """What a run's trials say of every variant, once, as its own settings have it."""
-    return Believer(store, stop_fraction=_stop_fraction(store.run().settings)).believe()
+    return believer(store).believe()
+
+
+def believer(store: Store) -> Believer:
+    """Who believes it, for readers: nothing is kept."""
+    return Believer(store, stop_fraction=_stop_fraction(store.run().settings))
 
 
 def _stop_fraction(settings: Mapping[str, Json]) -> float:

@@ -30,6 +30,7 @@ from population.pedigree import Pedigree, VariantNode, with_relatives
 
 __all__ = [
     "Effect",
+    "Foresight",
     "Noise",
     "Posterior",
     "Prediction",
@@ -95,6 +96,27 @@ class SnapshotPair:
     trial_id: int
     snapshot: float
     final: float
+
+
+@dataclass(frozen=True, slots=True)
+class Foresight:
+    """The readings of one trial beside what was believed before it, in σ.
+
+    Attributes:
+        readings: The numbers.
+        surprises: How far each is above what was expected.
+        known: Covariances of these, without the part below.
+        untold: The same of edits that nothing told of before, were their effects normal.
+        df: Degrees of freedom of σ.
+        is_new: True if the variant was not read before.
+    """
+
+    readings: Sequence[Reading]
+    surprises: Vector
+    known: Vector
+    untold: Vector
+    df: float
+    is_new: bool
 
 
 def fit(
@@ -521,6 +543,37 @@ class Posterior:
         of_score = shared[1, 1] + 1.0 - part * SEED_SHARE
         mean = float(difference @ solution.means)
         return self._prediction(mean, float(shared[0, 0]), float(shared[0, 1] ** 2 / of_score))
+
+    def foresee(self, readings: Iterable[Reading]) -> Foresight | None:
+        """What was to be expected of one more trial; the variant is among those here.
+
+        Returns:
+            None if nothing that counts was read, or its first snapshot, of which nothing is known.
+        """
+        taken = _usable(readings, self._model.pedigree, self._limits.fraction)
+        taken = [_bounded(reading, self._limits.worst) for reading in taken]
+        if not self._model.has_snapshots:
+            taken = [reading for reading in taken if reading.is_full]
+        if not taken:
+            return None
+        model, rows = self._model.read(taken, self.scales)
+        base = self._solution.told() if isinstance(self._solution, Solution) else self._solution
+        solution = base.with_unknowns(model.later_prior(base.prior.size))
+        forms = np.stack([model.expand(model.form(reading)) for reading in taken])
+        shares = np.array([1.0 if reading.is_full else SEED_SHARE for reading in taken])
+        own = [0.0 if reading.is_full else self.scales.snapshot**2 for reading in taken]
+        columns = [column for unknowns in rows.told.values() for column in unknowns]
+        prior = solution.prior[np.array(columns, dtype=np.int64) - solution.base.means.size]
+        untold = (forms[:, columns] * prior) @ forms[:, columns].T
+        believed = forms @ solution.covariances(forms.T) - untold
+        return Foresight(
+            readings=taken,
+            surprises=np.array([model.scaled(r.bpb) for r in taken]) - forms @ solution.means,
+            known=believed + np.outer(shares, shares) + np.diag(own),
+            untold=untold,
+            df=self.sigma_df,
+            is_new=not self.is_scored(taken[0].variant),
+        )
 
     def _holds(self, sha: str, snapshot: Snapshot) -> bool:
         return any(

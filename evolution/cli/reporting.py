@@ -42,16 +42,25 @@ def report(
       evolve report
       evolve report night-1 --output night-1.html
     """
-    from analysis import write_report
+    from analysis import Trust, write_report
+    from evolution.cli.noise import calibration_rows, lines
     from evolution.repertoire import operator_records
+    from evolution.trust import diagnosis_of
 
     paths = find_run(runs, run)
     target = output if output is not None else paths.root / "report.html"
     with open_store(paths) as store:
         try:
             asked = {r.operator: r.share for r in operator_records(store) if r.share is not None}
+            found = diagnosis_of(store)
             summary = write_report(
-                store, paths, target, now=time.time(), is_live=is_live(paths), shares=asked
+                store,
+                paths,
+                target,
+                now=time.time(),
+                is_live=is_live(paths),
+                shares=asked,
+                trust=Trust(list(lines(found, store.metric())), calibration_rows(found)),
             )
         except OSError as error:
             raise ReportError(
