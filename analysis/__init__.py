@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         plot_repeats,
         plot_spending,
     )
-    from analysis.report import write_report
+    from analysis.report import Trust, write_report
     from analysis.runs import (
         SAMPLE,
         OpenRun,
@@ -81,7 +81,7 @@ _HOMES = {
     "overview": "save_overview",
     "people": "SUGGESTION_COLUMNS suggestions_frame",
     "plots": "plot_curves plot_operators plot_repeats plot_spending",
-    "report": "write_report",
+    "report": "Trust write_report",
     "runs": "SAMPLE OpenRun open_run",
     "scale": "INTERVAL Scale decimals",
     "summary": "Summary summarise",
@@ -109,6 +109,7 @@ __all__ = [
     "OpenRun",
     "Scale",
     "Summary",
+    "Trust",
     "best_so_far",
     "champion_line",
     "curves_frame",

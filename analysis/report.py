@@ -6,7 +6,7 @@ wrote. Figures are images inside the file; it asks nothing of any network.
 
 import base64
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -22,6 +22,7 @@ from analysis.report_tables import (
     operators_table,
     settings_table,
     spending_table,
+    trust_table,
     variants_table,
 )
 from analysis.runs import champion_diff, fact_number
@@ -47,6 +48,13 @@ class Drawing(NamedTuple):
     draw: "Callable[[Axes], object]"
 
 
+class Trust(NamedTuple):
+    """In words: sentences, and a table of how often readings lay where foreseen, its head first."""
+
+    lines: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
 @dataclass(frozen=True, slots=True)
 class DiffLine:
     """One line of a diff; ``kind`` is the element that shows it, "" for an unchanged one."""
@@ -64,6 +72,7 @@ def write_report(
     is_live: bool = False,
     shares: Mapping[str, float] | None = None,
     progress: str = "",
+    trust: Trust | None = None,
 ) -> Summary:
     """Write the report of a run to ``target``, in place of what is there.
 
@@ -75,6 +84,7 @@ def write_report(
         is_live: True while an engine works on it.
         shares: How often each operator is asked now, of all offspring; None to leave that out.
         progress: That the search is flat, in words; empty if it is not.
+        trust: Whether what is believed of scores can be trusted; None to leave that out.
 
     Returns:
         What the report says first.
@@ -96,6 +106,8 @@ def write_report(
         spending=spending_table(views),
         settings=settings_table(store.run()),
         noise=_noise(views),
+        trust_lines=trust.lines if trust is not None else (),
+        trust=trust_table(trust.rows if trust is not None else ()),
         accounts=_accounts(views),
         progress=progress,
         explanation=_explanation(store),

@@ -217,6 +217,14 @@ def spending_table(views: Views) -> Table:
     return Table(head, rows)
 
 
+def trust_table(words: Sequence[Sequence[str]]) -> Table:
+    """How often readings lay where they were foreseen; ``words`` are rows, the head first."""
+    head, *rows = words or [()]
+    styles = ["", *["number"] * len(head)]
+    heads = tuple(Head(text, style) for text, style in zip(head, styles, strict=False))
+    return Table(heads, [Row(tuple(row)) for row in rows])
+
+
 def settings_table(record: RunRecord) -> Table:
     """Every setting, as it was frozen when the run began."""
     pairs = _flat(record.settings)

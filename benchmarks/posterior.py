@@ -26,9 +26,16 @@ OPERATORS = ("knob", "structure", "mutator", "explore")
 
 @dataclass
 class Search:
-    """A made-up search; ``trials`` are its readings, one list a trial that gave any."""
+    """A made-up search.
+
+    Attributes:
+        rng: Draws all of it.
+        disaster: Effect of one edit in 25, in bpb.
+        trials: Readings, one list a trial that gave any.
+    """
 
     rng: np.random.Generator
+    disaster: float = 0.3
     nodes: list[VariantNode] = field(default_factory=lambda: [VariantNode("baseline")])
     trials: list[list[Reading]] = field(default_factory=list)
     edits: dict[str, set[str]] = field(default_factory=lambda: {"baseline": set()})
@@ -76,7 +83,7 @@ class Search:
             effect = SIGMA * rng.normal()
         else:
             self.singles.append(sha)
-        self.effects[sha] = (0.3 if rng.random() < 0.04 else float(effect), float(curve))
+        self.effects[sha] = (self.disaster if rng.random() < 0.04 else float(effect), float(curve))
         self.edits[sha] = carried | {sha}
         self.nodes.append(node)
         self.run(sha)
@@ -84,9 +91,9 @@ class Search:
             self.run(sha)
 
 
-def searched(count: int, seed: int = 0) -> Search:
+def searched(count: int, seed: int = 0, *, disaster: float = 0.3) -> Search:
     """A search of so many variants."""
-    search = Search(np.random.default_rng(seed))
+    search = Search(np.random.default_rng(seed), disaster)
     for _ in range(4):
         search.run("baseline")
     while len(search.nodes) < count:
@@ -97,8 +104,7 @@ def searched(count: int, seed: int = 0) -> Search:
 def decide(posterior: Posterior, search: Search, nodes: Sequence[VariantNode]) -> float:
     """All that selection asks; the best probability, so that nothing is left out as unused."""
     shas = [node.sha for node in nodes]
-    for sha in shas:
-        posterior.fitness(sha)
+    posterior.fitnesses()
     posterior.edit_means([sha for sha in search.singles if sha in posterior])
     return max(posterior.p_better(sha, "baseline") for sha in shas if sha != "baseline")
 

@@ -36,7 +36,6 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress
-from scipy.stats import beta
 
 from benchmarks.courses import Course
 from benchmarks.coverage import covered
@@ -47,6 +46,7 @@ from benchmarks.search_results import Result, markdown, save_figure
 from benchmarks.tuners import TUNERS
 from benchmarks.world_search import evolved
 from benchmarks.worlds import FULL_SECONDS, KEPT_WORLDS, SETUP_SECONDS, WORLDS, Landscape
+from evolution.diagnostics import jeffreys
 
 ENGINE = "evoresearch"
 EVERY_RIVAL: Mapping[str, Callable[[Proposer], Rival]] = {**RIVALS, **TUNERS}
@@ -277,12 +277,6 @@ def report_places(courses: Iterable[Course]) -> Result:
         rows.append((what, world, str(len(shares)), str(total), share, spread))
     columns = ("of", "world", "searches", "intervals", "hold the truth", "mean of searches, 95 %")
     return Result("95 % intervals of the engine at the end of its searches", columns, rows)
-
-
-def jeffreys(count: int, total: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Brown, Cai and DasGupta 2001)."""
-    low, high = beta.ppf([0.025, 0.975], count + 0.5, total - count + 0.5)
-    return (0.0 if count == 0 else float(low)), (1.0 if count == total else float(high))
 
 
 def _of_this_machine() -> argparse.ArgumentParser:

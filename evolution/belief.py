@@ -10,18 +10,20 @@ came; a resumed one tells them anew in the same order, and believes the same mea
 """
 
 import dataclasses
-import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from evolution.config import StoppingSettings
-from evolution.noise import Posterior, Reading, Scales, VariantNode, fit
+from evolution.noise import Foresight, Posterior, Reading, Scales, VariantNode, fit
 from population import Json, Store, Trial
+from population.pedigree import with_relatives
 
 #: Seed noise that is expected of bits per byte; of another metric nothing is.
 BPB_SIGMA = 0.003
 #: Fact of the store: the scales that were fitted last, and to how many trials.
 SCALES = "scales"
+#: Trials that must have ended before one is foreseen: repeats of the baseline, mostly.
+FORESEEN_FROM = 3
 
 
 class Believer:
@@ -38,30 +40,60 @@ class Believer:
 
     def __init__(self, store: Store, *, stop_fraction: float, keeps: bool = False) -> None:
         self._store, self._fraction, self._keeps = store, stop_fraction, keeps
-        self._told: list[int] = []  # trials behind the posterior below, in the order they ended
+        self._nodes: dict[str, VariantNode] = {}
+        self._read: dict[int, list[Reading]] = {}  # of each trial that ended, in that order
+        self._told: list[int] = []  # trials behind the posterior below
         self._posterior: Posterior | None = None
 
     def believe(self) -> Posterior:
         """What the trials say now."""
-        read = {
-            trial.id: readings
-            for trial in sorted(self._store.trials(), key=_ended)
-            if trial.purpose.informs and (readings := readings_of(trial, self._fraction))
-        }
-        ended, nodes = list(read), [VariantNode.of(variant) for variant in self._store.variants()]
+        for variant in self._store.variants()[len(self._nodes) :]:
+            self._nodes[variant.sha] = VariantNode.of(variant)
+        self._read_on()
+        ended = [trial for trial, readings in self._read.items() if readings]
         wanted = refit_at(len(ended))
-        posterior = self._posterior
-        if posterior is None or len(self._told) < wanted or self._told != ended[: len(self._told)]:
+        if self._posterior is None or len(self._told) < wanted:
             self._told = ended[:wanted]
-            readings = list(itertools.chain.from_iterable(read[trial] for trial in self._told))
-            posterior = self._fitted(_with_relatives(nodes, readings), readings, wanted)
+            readings = [reading for trial in self._told for reading in self._read[trial]]
+            self._posterior = self._fitted(self._with_relatives(readings), readings, wanted)
         for trial in ended[len(self._told) :]:
-            posterior = posterior.after(_with_relatives(nodes, read[trial]), read[trial])
+            readings = self._read[trial]
+            self._posterior = self._posterior.after(self._with_relatives(readings), readings)
         self._told = ended
-        if not all(node.sha in posterior for node in nodes):
-            posterior = posterior.after(nodes, [])
-        self._posterior = posterior
-        return posterior
+        unborn = [node for node in self._nodes.values() if node.sha not in self._posterior]
+        if unborn:
+            self._posterior = self._posterior.after(unborn, [])
+        return self._posterior
+
+    def foreseen(self, latest: int) -> Iterator[Foresight]:
+        """The latest trials, each beside what was believed before it, at the scales of now.
+
+        Args:
+            latest: So many at most; of those before nothing is said.
+        """
+        scales, posterior = self.believe().scales, None
+        ended = [trial for trial, readings in self._read.items() if readings]
+        for number in range(max(FORESEEN_FROM, len(ended) - latest), len(ended)):
+            if posterior is None or refit_at(number) == number:
+                before = [reading for trial in ended[:number] for reading in self._read[trial]]
+                posterior = self._fit(self._with_relatives(before), before, scales)
+            readings = self._read[ended[number]]
+            posterior = posterior.after(self._with_relatives(readings), [])
+            foresight = posterior.foresee(readings)
+            if foresight is not None:
+                yield foresight
+            posterior = posterior.after([], readings)
+
+    def _read_on(self) -> None:
+        """Read the trials that ended since: the store has them end after those that were read."""
+        new = [t for t in self._store.trials() if t.id not in self._read and t.outcome is not None]
+        for trial in sorted(new, key=_ended):
+            informs = trial.purpose.informs
+            self._read[trial.id] = readings_of(trial, self._fraction) if informs else []
+
+    def _with_relatives(self, readings: Iterable[Reading]) -> list[VariantNode]:
+        """The variants that were read, and all that they descend from or took edits of."""
+        return with_relatives(self._nodes, [reading.variant for reading in readings])
 
     def _fitted(
         self, nodes: Sequence[VariantNode], readings: Sequence[Reading], wanted: int
@@ -99,23 +131,14 @@ def _ended(trial: Trial) -> tuple[float, int]:
     return (math.inf if trial.finished_at is None else trial.finished_at), trial.id
 
 
-def _with_relatives(nodes: Sequence[VariantNode], readings: Iterable[Reading]) -> list[VariantNode]:
-    """The variants that were read, and all that they descend from or took edits of."""
-    known = {node.sha: node for node in nodes}
-    wanted: set[str] = set()
-    waiting = [reading.variant for reading in readings]
-    waiting += [node.sha for node in nodes if not node.parents]
-    while waiting:
-        sha = waiting.pop()
-        if sha not in wanted:
-            wanted.add(sha)
-            waiting += known[sha].relatives
-    return [node for node in nodes if node.sha in wanted]
-
-
 def believe(store: Store) -> Posterior:
     """What a run's trials say of every variant, once, as its own settings have it."""
-    return Believer(store, stop_fraction=_stop_fraction(store.run().settings)).believe()
+    return believer(store).believe()
+
+
+def believer(store: Store) -> Believer:
+    """Who believes it, for readers: nothing is kept."""
+    return Believer(store, stop_fraction=_stop_fraction(store.run().settings))
 
 
 def _stop_fraction(settings: Mapping[str, Json]) -> float:

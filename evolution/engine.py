@@ -620,7 +620,8 @@ class Engine:
         self._posterior = None
         posterior = self._belief()
         known = self._store.fitnesses()
-        now = {v.sha: posterior.fitness(v.sha) for v in self._store.variants()}
+        believed = posterior.fitnesses()
+        now = {variant.sha: believed[variant.sha] for variant in self._store.variants()}
         moved = {sha: fitness for sha, fitness in now.items() if _moved(known.get(sha), fitness)}
         self._store.save_fitnesses(moved)
         self._store.set_fact("sigma", posterior.sigma)

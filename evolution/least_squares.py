@@ -62,6 +62,15 @@ def sparse_rows(forms: Sequence[Mapping[int, float]], width: int) -> sparse.csr_
     return sparse.csr_array(entries, shape=(len(forms), width))
 
 
+def more_rows(matrix: sparse.csr_array, more: sparse.csr_array) -> sparse.csr_array:
+    """Both above one another, as wide as the second: much sooner than for any two matrices."""
+    indptr = np.concatenate([matrix.indptr, matrix.indptr[-1] + more.indptr[1:]])
+    indices = np.concatenate([matrix.indices, more.indices])
+    data = np.concatenate([matrix.data, more.data])
+    shape = (matrix.shape[0] + more.shape[0], more.shape[1])
+    return sparse.csr_array((data, indices, indptr), shape=shape)
+
+
 @dataclass(frozen=True, slots=True)
 class Solution:
     """Where the unknowns are, in σ, and how well they are known."""
@@ -109,12 +118,7 @@ class Told:
 
     def covariances(self, forms: Vector) -> Vector:
         """Of every unknown with each column's sum."""
-        before = self._before(forms)
-        if not self.rows.shape[0]:
-            return before
-        half = solve_triangular(self.lower, self.rows @ before, lower=True, check_finite=False)
-        whole = solve_triangular(self.lower, half, lower=True, trans="T", check_finite=False)
-        return before - self._before(self.rows.T @ whole)
+        return self._since(self._before(forms))
 
     def _before(self, forms: Vector) -> Vector:
         """The covariances before the rows were told."""
@@ -122,12 +126,22 @@ class Told:
         prior = self.prior.reshape(-1, *[1] * (forms.ndim - 1))
         return np.concatenate([self.base.covariances(forms[:count]), prior * forms[count:]])
 
+    def _since(self, before: Vector) -> Vector:
+        """The covariances now, of those before."""
+        if not self.rows.shape[0]:
+            return before
+        half = solve_triangular(self.lower, self.rows @ before, lower=True, check_finite=False)
+        whole = solve_triangular(self.lower, half, lower=True, trans="T", check_finite=False)
+        return before - self._before(self.rows.T @ whole)
+
     def variances(self, forms: sparse.csr_array) -> Vector:
         """Of each row's sum."""
         return _variances(self, forms)
 
     def with_unknowns(self, variances: Vector) -> "Told":
         """With further unknowns, the last ones."""
+        if not variances.size:
+            return self
         prior = np.concatenate([self.prior, variances])
         means = np.concatenate([self.means, np.zeros(variances.size)])
         rows = self.rows
@@ -136,32 +150,78 @@ class Told:
         )
         return Told(self.base, prior, wider, self.lower, means)
 
-    def with_prior(self, columns: Sequence[int], variances: Vector) -> "Told":
-        """With other prior variances of further unknowns that no row told of yet."""
-        prior = self.prior.copy()
-        prior[np.asarray(columns) - self.base.means.size] = variances
-        return Told(self.base, prior, self.rows, self.lower, self.means)
+    def look(self, forms: sparse.csr_array) -> "Look":
+        """How sums of unknowns go with all unknowns, one sum a row, so that rows can be told."""
+        blocks = [
+            self._before(forms[start : start + AT_ONCE].T.toarray())
+            for start in range(0, forms.shape[0], AT_ONCE)
+        ]
+        before = np.hstack(blocks) if blocks else np.zeros((self.means.size, 0))
+        now = [self._since(block) for block in blocks]
+        return Look(self, forms, before, np.hstack(now) if now else before.copy())
 
-    def with_rows(self, forms: Vector, values: Vector, variances: Vector) -> tuple["Told", Vector]:
-        """Told further rows, one a column of ``forms``.
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Sums of unknowns, before some of them are told as rows.
+
+    What is computed goes element by element, or over what is not nought in the order it was said:
+    unknowns that no row ties to the others change no bit of what comes out.
+
+    Attributes:
+        solution: So far.
+        forms: One a row.
+        before: Covariances of every unknown with each, before any row was told.
+        covariances: The same now.
+    """
+
+    solution: Told
+    forms: sparse.csr_array
+    before: Vector
+    covariances: Vector
+
+    def with_prior(self, columns: Sequence[int], variances: Vector) -> "Look":
+        """With other prior variances of further unknowns that no row told of yet."""
+        if not len(columns):
+            return self
+        told, prior = self.solution, self.solution.prior.copy()
+        prior[np.asarray(columns) - told.base.means.size] = variances
+        # Nothing tells of them: each goes with itself alone.
+        own = variances[:, None] * self.forms[:, columns].toarray().T
+        before, covariances = self.before.copy(), self.covariances.copy()
+        before[columns], covariances[columns] = own, own
+        solution = Told(told.base, prior, told.rows, told.lower, told.means)
+        return Look(solution, self.forms, before, covariances)
+
+    def told(self, values: Vector, variances: Vector) -> tuple[Told, Vector]:
+        """The solution once the first forms are told as rows: as many as there are values.
 
         Returns:
             The solution, and by how much the covariances went down, as U of UUᵀ.
+
+        Raises:
+            numpy.linalg.LinAlgError: The rows say the same thing, to rounding.
         """
-        count = self.rows.shape[0]
-        covariances = self.covariances(forms)
-        small = np.linalg.cholesky(forms.T @ covariances + np.diag(variances))
-        lower = np.zeros((count + len(values), count + len(values)))
-        lower[:count, :count], lower[count:, count:] = self.lower, small
+        old, more = self.solution, len(values)
+        rows, covariances = self.forms[:more], self.covariances[:, :more]
+        small = np.linalg.cholesky(rows @ covariances + np.diag(variances))
+        count = old.rows.shape[0]
+        lower = np.zeros((count + more, count + more))
+        lower[:count, :count], lower[count:, count:] = old.lower, small
         if count:
-            across = self.rows @ self._before(forms)
+            across = old.rows @ self.before[:, :more]
             lower[count:, :count] = solve_triangular(
-                self.lower, across, lower=True, check_finite=False
+                old.lower, across, lower=True, check_finite=False
             ).T
-        fall = solve_triangular(small, covariances.T, lower=True).T
-        surprise = solve_triangular(small, values - forms.T @ self.means, lower=True)
-        rows = sparse.csr_array(sparse.vstack([self.rows, sparse.csr_array(forms.T)], format="csr"))
-        return Told(self.base, self.prior, rows, lower, self.means + fall @ surprise), fall
+        surprise = solve_triangular(small, values - rows @ old.means, lower=True)
+        fall, means = np.empty_like(covariances), old.means
+        for number in range(more):
+            column = covariances[:, number]
+            for earlier in range(number):
+                column = column - small[number, earlier] * fall[:, earlier]
+            fall[:, number] = column / small[number, number]
+            means = means + surprise[number] * fall[:, number]
+        return Told(old.base, old.prior, more_rows(old.rows, rows), lower, means), fall
 
 
 def _variances(solution: "Solution | Told", forms: sparse.csr_array) -> Vector:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.optimize import minimize
 
-from evolution.least_squares import Rows, Solution, Told, Vector, solve, sparse_rows
+from evolution.least_squares import Look, Rows, Solution, Vector, solve, sparse_rows
 from evolution.readings import Reading
 from population.pedigree import Form, Pedigree, VariantNode
 
@@ -62,13 +62,13 @@ class TrialRows:
     """What one trial says, as rows.
 
     Attributes:
-        forms: One a column, over all unknowns.
+        forms: One a row, over all unknowns.
         values: Of each.
         variances: Of each, in σ².
         told: Edits that are told of for the first time, with their unknowns.
     """
 
-    forms: Vector
+    forms: sparse.csr_array
     values: Vector
     variances: Vector
     told: Mapping[str, Sequence[int]]
@@ -274,10 +274,7 @@ class MixedModel:
 
     def fitness_forms(self, nodes: Sequence[VariantNode]) -> sparse.csr_array:
         """The fitness of each variant, in this order."""
-        columns, later = self._rows.columns, self._later
-        keys = [("fitness", node.sha) for node in nodes]
-        forms = [{columns[key]: 1.0} if key in columns else later[key] for key in keys]
-        return sparse_rows(forms, self.unknown_count)
+        return sparse_rows([self.fitness_form(node.sha) for node in nodes], self.unknown_count)
 
     # --- growing -------------------------------------------------------------------------------
 
@@ -327,10 +324,11 @@ class MixedModel:
                 grown._later["class", name] = grown._unknown(CLASS_SD**2)
         finals = {reading.trial_id: reading for reading in readings if reading.is_full}
         rows = [grown._row(reading, finals) for reading in readings]
-        touched = {column for row in rows for column, x in row.form.items() if x}
+        said = [{column: x for column, x in row.form.items() if x} for row in rows]
+        touched = set().union(*said)
         told = {sha: c for sha, c in self._open.items() if touched.intersection(c)}
         grown._open = {sha: c for sha, c in self._open.items() if sha not in told}
-        forms = np.column_stack([grown.expand(row.form) for row in rows])
+        forms = sparse_rows(said, grown.unknown_count)
         variances = [1.0 if r.beside is None else scales.snapshot**2 + r.beside for r in rows]
         return grown, TrialRows(
             forms, np.array([row.value for row in rows]), np.array(variances), told
@@ -386,19 +384,27 @@ def _added(
     return total
 
 
-def told_factors(rows: TrialRows, solution: Told, rounds: int = FACTOR_ROUNDS) -> Vector:
+def told_factors(rows: TrialRows, look: Look, rounds: int = FACTOR_ROUNDS) -> tuple[Look, Vector]:
     """Precision factors of the edits that a trial tells of for the first time.
 
     The rounds of `fit_factors` for these edits alone: of all others, what is believed stays.
+
+    Args:
+        rows: What the trial says.
+        look: At the rows, and at further sums after them.
+        rounds: How often the factors are reckoned.
+
+    Returns:
+        The same look with the edits' prior variances as their factors have them, and the factors.
     """
     columns = [column for unknowns in rows.told.values() for column in unknowns]
     edit_of = np.repeat(np.arange(len(rows.told)), [len(c) for c in rows.told.values()])
-    offset = solution.base.means.size
-    prior = solution.prior[np.array(columns, dtype=np.int64) - offset]
-    own, rest = rows.forms[columns], rows.forms.copy()
-    rest[columns] = 0.0
-    known = rest.T @ solution.covariances(rest) + np.diag(rows.variances)
-    surprise = rows.values - rest.T @ solution.means
+    solution, count = look.solution, len(rows.values)
+    prior = solution.prior[np.array(columns, dtype=np.int64) - solution.base.means.size]
+    own = rows.forms[:, columns].toarray().T
+    known = rows.forms @ look.covariances[:, :count] + np.diag(rows.variances)
+    known -= (own.T * prior) @ own
+    surprise = rows.values - rows.forms @ solution.means
     factors = np.ones(len(rows.told))
     seen = np.bincount(edit_of, minlength=factors.size)
     for _ in range(rounds):
@@ -408,7 +414,7 @@ def told_factors(rows: TrialRows, solution: Told, rounds: int = FACTOR_ROUNDS) -
         left = np.maximum(variances - np.einsum("ij,ij->i", gains, own * variances[:, None]), 0.0)
         total = np.bincount(edit_of, (means**2 + left) / prior, minlength=factors.size)
         factors = (EFFECT_DF + seen) / (EFFECT_DF + total)
-    return factors
+    return look.with_prior(columns, prior / factors[edit_of]), factors
 
 
 def _mean_column(node: VariantNode) -> tuple[str, str]:

@@ -7,16 +7,14 @@ The statistics are in `mixed_model`; here they become bpb, probabilities and pre
 import dataclasses
 import functools
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 from scipy.special import ndtr, stdtr
 
-from evolution.least_squares import AT_ONCE, Solution, Told, Vector
+from evolution.least_squares import AT_ONCE, Solution, Told, Vector, more_rows
 from evolution.mixed_model import (
     SEED_SHARE,
     MixedModel,
@@ -25,12 +23,14 @@ from evolution.mixed_model import (
     fit_scales,
     told_factors,
 )
+from evolution.places import Places
 from evolution.readings import Noise, Reading, own_noise, pooled_noise, replicates
 from population import Fitness, Snapshot
-from population.pedigree import Pedigree, VariantNode
+from population.pedigree import Pedigree, VariantNode, with_relatives
 
 __all__ = [
     "Effect",
+    "Foresight",
     "Noise",
     "Posterior",
     "Prediction",
@@ -96,6 +96,27 @@ class SnapshotPair:
     trial_id: int
     snapshot: float
     final: float
+
+
+@dataclass(frozen=True, slots=True)
+class Foresight:
+    """The readings of one trial beside what was believed before it, in σ.
+
+    Attributes:
+        readings: The numbers.
+        surprises: How far each is above what was expected.
+        known: Covariances of these, without the part below.
+        untold: The same of edits that nothing told of before, were their effects normal.
+        df: Degrees of freedom of σ.
+        is_new: True if the variant was not read before.
+    """
+
+    readings: Sequence[Reading]
+    surprises: Vector
+    known: Vector
+    untold: Vector
+    df: float
+    is_new: bool
 
 
 def fit(
@@ -175,11 +196,6 @@ def _usable(
     return [latest[key] for key in sorted(latest)]
 
 
-def _trial_counts(readings: Iterable[Reading]) -> Counter[str]:
-    trials = {(reading.variant, reading.trial_id) for reading in readings}
-    return Counter(variant for variant, _ in trials)
-
-
 class Posterior:
     """What is believed of every variant of a run. Made by `fit`.
 
@@ -201,8 +217,7 @@ class Posterior:
         self._model, self._solution = model, solution
         self._factors, self._noise, self._limits = factors, noise, limits
         self.scales, self.sigma, self.sigma_df = scales, noise.sigma, noise.df
-        self._variances: Vector | None = None  # of all fitnesses, in the pedigree's order
-        self._against: dict[str, Vector] = {}  # P(better) of all, by rival
+        self._against: dict[str, list[float]] = {}  # P(better) of all, by rival
 
     def after(self, nodes: Iterable[VariantNode], readings: Iterable[Reading]) -> "Posterior":
         """What is believed once further variants were born and one more trial was read.
@@ -218,110 +233,91 @@ class Posterior:
         Raises:
             ValueError: The lineage is broken, or a reading is of no variant.
         """
-        model = self._model.grown(list(nodes), self.scales)
+        nodes = list(nodes)
+        model = self._model.grown(nodes, self.scales)
         taken = _usable(readings, model.pedigree, self._limits.fraction)
         taken = [_bounded(reading, self._limits.worst) for reading in taken]
         if not model.has_snapshots and any(not reading.is_full for reading in taken):
-            return self._with_curves().after(model.pedigree.order, taken)
+            return self._anew(has_snapshots=True).after(nodes, taken)
+        rows = None
+        if taken:
+            model, rows = model.read(taken, self.scales)
         base, factors = self._solution, dict(self._factors)
         solution = base.told() if isinstance(base, Solution) else base
         solution = solution.with_unknowns(model.later_prior(solution.prior.size))
-        fall, settled = np.zeros((model.unknown_count, 0)), list[int]()
-        if taken:
-            model, rows = model.read(taken, self.scales)
-            solution = solution.with_unknowns(model.later_prior(solution.prior.size))
-            if rows.told:
-                found = told_factors(rows, solution)
-                factors |= dict(zip(rows.told, found.tolist(), strict=True))
-                settled = [column for unknowns in rows.told.values() for column in unknowns]
-                for unknowns, factor in zip(rows.told.values(), found, strict=True):
-                    prior = solution.prior[np.array(unknowns) - solution.base.means.size]
-                    solution = solution.with_prior(unknowns, prior / factor)
+        places = self._places.grown(model, taken)
+        # Variances are looked at anew of variants that were not there, or whose prior changes.
+        settled = [column for unknowns in rows.told.values() for column in unknowns] if rows else []
+        fresh = places.touched(settled)
+        fresh[len(self._places.of) :] = True
+        forms = places.fitness[np.flatnonzero(fresh)]
+        look = solution.look(more_rows(rows.forms, forms) if rows else forms)
+        fall = np.zeros((model.unknown_count, 0))
+        if rows:
+            look, found = told_factors(rows, look)
+            factors |= dict(zip(rows.told, found.tolist(), strict=True))
             try:
-                solution, fall = solution.with_rows(rows.forms, rows.values, rows.variances)
+                solution, fall = look.told(rows.values, rows.variances)
             except np.linalg.LinAlgError:  # readings too far apart for the arithmetic of an update
                 told = Posterior(model, base, self.scales, self._noise, factors, self._limits)
-                return told.at_once()
+                return told._anew(has_snapshots=model.has_snapshots)
         later = Posterior(model, solution, self.scales, self._noise, factors, self._limits)
-        later._trial_counts = self._trial_counts + _trial_counts(taken)
-        later._full_counts = self._full_counts + _trial_counts(r for r in taken if r.is_full)
-        later._variances = self._variances_after(solution, later._forms, fall, settled)
+        later._places = places
+        variances = np.zeros(fresh.size)
+        variances[: len(self._places.of)] = self._fitness_variances
+        variances[fresh] = (forms @ look.covariances[:, fall.shape[1] :]).diagonal()
+        variances -= ((places.fitness @ fall) ** 2).sum(axis=1)
+        later._fitness_variances = np.maximum(variances, 0.0)
         return later
-
-    def _variances_after(
-        self, solution: Told, forms: sparse.csr_array, fall: Vector, settled: Sequence[int]
-    ) -> Vector:
-        """Variances of all fitnesses: solved for where there was none, or another prior."""
-        known = self._fitness_variances()
-        variances = np.zeros(forms.shape[0])
-        variances[: known.size] = known - ((forms @ fall) ** 2).sum(axis=1)[: known.size]
-        is_fresh = np.arange(variances.size) >= known.size
-        if settled:
-            mark = np.zeros(forms.shape[1])
-            mark[np.array(settled)] = 1.0
-            is_fresh |= (abs(forms) @ mark) > 0
-        fresh = np.flatnonzero(is_fresh)
-        variances[fresh] = solution.variances(forms[fresh])
-        return np.maximum(variances, 0.0)
 
     def at_once(self) -> "Posterior":
         """The same from one factorization: same scales, σ and factors."""
-        return self._solved(self._model.has_snapshots)
+        return self._solved(self._model.pedigree, self._model.has_snapshots)
 
-    def _with_curves(self) -> "Posterior":
-        """The same where there is a curve part of every edit, for snapshots to come."""
-        return self._solved(True)
+    def _anew(self, *, has_snapshots: bool) -> "Posterior":
+        """The same from one factorization, but for variants that nothing told of yet.
 
-    def _solved(self, has_snapshots: bool) -> "Posterior":
+        Those come after it, so that it is the same whether or not they were born by then.
+
+        Args:
+            has_snapshots: True for a curve part of every edit.
+        """
+        nodes = {node.sha: node for node in self._model.pedigree.order}
+        read = with_relatives(nodes, [reading.variant for reading in self._model.readings])
+        return self._solved(Pedigree(read), has_snapshots).after(nodes.values(), [])
+
+    def _solved(self, pedigree: Pedigree, has_snapshots: bool) -> "Posterior":
         before = self._model
         model = MixedModel(
-            before.pedigree,
-            before.readings,
-            self.sigma,
-            like=before,
-            has_snapshots=has_snapshots,
+            pedigree, before.readings, self.sigma, like=before, has_snapshots=has_snapshots
         )
         factors = np.array([self._factors.get(node.sha, 1.0) for node in model.bred])
         solution = model.solve(self.scales, factors)
         told = {n.sha: x for n, x in zip(model.bred, factors.tolist(), strict=True)}
         return Posterior(model, solution, self.scales, self._noise, told, self._limits)
 
+    @functools.cached_property
+    def _places(self) -> Places:
+        return Places.none().grown(self._model, self._model.readings)
+
+    @functools.cached_property
     def _fitness_variances(self) -> Vector:
-        if self._variances is None:
-            self._variances = self._solution.variances(self._forms)
-        return self._variances
-
-    @functools.cached_property
-    def _trial_counts(self) -> Counter[str]:
-        """Trials by variant."""
-        return _trial_counts(self._model.readings)
-
-    @functools.cached_property
-    def _full_counts(self) -> Counter[str]:
-        return _trial_counts(reading for reading in self._model.readings if reading.is_full)
-
-    @functools.cached_property
-    def _places(self) -> dict[str, int]:
-        return {node.sha: place for place, node in enumerate(self._model.pedigree.order)}
+        """Of all fitnesses, by place, in σ²."""
+        return self._solution.variances(self._places.fitness)
 
     @functools.cached_property
     def snapshot_pairs(self) -> tuple[SnapshotPair, ...]:
         """Runs with both readings, by trial."""
-        finals = {r.trial_id: r for r in self._model.readings if r.is_full}
-        pairs = []
-        for reading in self._model.readings:
-            final = finals.get(reading.trial_id)
-            if not reading.is_full and final is not None:
-                offset = self.class_offset(reading.device_class)
-                pairs.append(
-                    SnapshotPair(
-                        reading.variant,
-                        reading.trial_id,
-                        reading.bpb - offset,
-                        final.bpb - offset,
-                    )
-                )
-        return tuple(pairs)
+        readings = self._model.readings
+        finals = {reading.trial_id: reading.bpb for reading in readings if reading.is_full}
+        classes = {reading.device_class for reading in readings}
+        offsets = {device_class: self.class_offset(device_class) for device_class in classes}
+        return tuple(
+            SnapshotPair(r.variant, r.trial_id, r.bpb - offset, finals[r.trial_id] - offset)
+            for r in readings
+            if not r.is_full and r.trial_id in finals
+            for offset in [offsets[r.device_class]]
+        )
 
     def class_offset(self, device_class: str) -> float:
         """What a device class adds to every score, against the baseline's own class."""
@@ -333,66 +329,66 @@ class Posterior:
 
     def is_scored(self, sha: str) -> bool:
         """True if at least one reading of the variant itself was used."""
-        return sha in self._trial_counts
+        place = self._places.of.get(sha)
+        return place is not None and self._places.trial_counts[place] > 0
 
     def full_count(self, sha: str) -> int:
         """How many scores of the variant there are; snapshots do not count."""
-        return self._full_counts[sha]
+        return self._places.full_counts[self._places.of[sha]]
 
     def mean(self, sha: str) -> float:
         """Posterior mean in bpb; for a variant without a reading, what its lineage predicts."""
-        return self._fitnesses[sha][0]
-
-    @functools.cached_property
-    def _forms(self) -> sparse.csr_array:
-        """The fitness of each variant, in the pedigree's order."""
-        return self._model.fitness_forms(self._model.pedigree.order)
+        return self._means[self._places.of[sha]]
 
     @functools.cached_property
     def _scaled_means(self) -> Vector:
-        return np.asarray(self._forms @ self._solution.means, dtype=np.float64)
+        return np.asarray(self._places.fitness @ self._solution.means, dtype=np.float64)
 
     @functools.cached_property
-    def _fitnesses(self) -> dict[str, tuple[float, float]]:
-        """Mean and sd of each, in bpb."""
-        means = self._model.centre + self.sigma * self._scaled_means
-        sds = self.sigma * np.sqrt(self._fitness_variances())
-        pairs = zip(means.tolist(), sds.tolist(), strict=True)
-        return dict(zip(self._places, pairs, strict=True))
+    def _means(self) -> list[float]:
+        return list((self._model.centre + self.sigma * self._scaled_means).tolist())
 
-    def _scaled_mean(self, sha: str) -> float:
-        return float(self._scaled_means[self._places[sha]])
+    @functools.cached_property
+    def _sds(self) -> list[float]:
+        return list((self.sigma * np.sqrt(self._fitness_variances)).tolist())
 
     def sd(self, sha: str) -> float:
         """Posterior standard deviation in bpb."""
-        return self._fitnesses[sha][1]
+        return self._sds[self._places.of[sha]]
 
     def fitness(self, sha: str) -> Fitness:
         """The variant's fitness; its mean is None while nothing was read of it."""
-        if not self.is_scored(sha):
-            return Fitness(None, self.sd(sha), 0)
-        return Fitness(self.mean(sha), self.sd(sha), self._trial_counts[sha])
+        place = self._places.of[sha]
+        count = self._places.trial_counts[place]
+        return Fitness(self._means[place] if count else None, self._sds[place], count)
+
+    def fitnesses(self) -> dict[str, Fitness]:
+        """The fitness of every variant, sooner than one by one."""
+        rows = zip(self._places.of, self._means, self._sds, self._places.trial_counts, strict=True)
+        return {sha: Fitness(mean if count else None, sd, count) for sha, mean, sd, count in rows}
 
     def p_better(self, sha: str, rival: str) -> float:
         """Probability that ``sha`` is better (lower) than ``rival``.
 
         A variant without a reading is worse than any with one, whatever its lineage predicts.
         """
-        if self.is_scored(sha) != self.is_scored(rival):
-            return float(self.is_scored(sha))
-        if sha == rival or not self.is_scored(sha):
+        of, counts = self._places.of, self._places.trial_counts
+        own, other = of[sha], of[rival]
+        if not (counts[own] and counts[other]):
+            return 0.5 + 0.5 * (bool(counts[own]) - bool(counts[other]))
+        if own == other:
             return 0.5
-        return float(self._p_better_of_all(rival)[self._places[sha]])
-
-    def _p_better_of_all(self, rival: str) -> Vector:
-        """Of all variants against one, in the pedigree's order: one solve for all."""
         if rival not in self._against:
-            place, means, own = self._places[rival], self._scaled_means, self._fitness_variances()
-            shared = self._forms @ self._solution.covariances(self._form(rival))
-            variances = np.maximum(own + shared[place] - 2 * shared, 1e-12)
-            errors = (means - means[place]) / np.sqrt(variances)
-            self._against[rival] = np.asarray(stdtr(self.sigma_df, -errors), dtype=np.float64)
-        return self._against[rival]
+            self._against[rival] = self._p_better_of_all(rival)
+        return self._against[rival][own]
+
+    def _p_better_of_all(self, rival: str) -> list[float]:
+        """Of all variants against one, by place: one solve for all."""
+        place, means, own = self._places.of[rival], self._scaled_means, self._fitness_variances
+        shared = self._places.fitness @ self._solution.covariances(self._form(rival))
+        variances = np.maximum(own + shared[place] - 2 * shared, 1e-12)
+        errors = (means - means[place]) / np.sqrt(variances)
+        return list(np.asarray(stdtr(self.sigma_df, -errors), dtype=np.float64).tolist())
 
     def compare(self, sha: str, rival: str) -> Prediction:
         """The fitness of ``sha`` minus that of ``rival``, whether or not they have readings."""
@@ -432,18 +428,16 @@ class Posterior:
         Raises:
             KeyError: A variant is unknown or has no parents.
         """
-        means, pedigree = self._fitnesses, self._model.pedigree
-        centre = self._model.centre
-        effects: dict[str, float] = {}
-        for sha in shas:
-            node = pedigree[sha]
-            if not node.parents:
-                raise KeyError(sha)
-            effect = means[sha][0] - centre
-            for other, coefficient in pedigree.before(node).items():
-                effect -= coefficient * (means[other][0] - centre)
-            effects[sha] = effect
-        return effects
+        of, pedigree, effects = self._places.of, self._model.pedigree, self._own_edits
+        roots = [sha for sha in shas if not pedigree[sha].parents]
+        if roots:
+            raise KeyError(roots[0])
+        return {sha: effects[of[sha]] for sha in shas}
+
+    @functools.cached_property
+    def _own_edits(self) -> list[float]:
+        """What the own edit of each variant does, by place, in bpb."""
+        return list((self.sigma * self._places.own_edits(self._scaled_means)).tolist())
 
     def edit_correlations(self, shas: Sequence[str], others: Sequence[str]) -> NDArray[np.float64]:
         """How the errors of edits' effects go with those of others: shape (edits, others).
@@ -550,10 +544,41 @@ class Posterior:
         mean = float(difference @ solution.means)
         return self._prediction(mean, float(shared[0, 0]), float(shared[0, 1] ** 2 / of_score))
 
+    def foresee(self, readings: Iterable[Reading]) -> Foresight | None:
+        """What was to be expected of one more trial; the variant is among those here.
+
+        Returns:
+            None if nothing that counts was read, or its first snapshot, of which nothing is known.
+        """
+        taken = _usable(readings, self._model.pedigree, self._limits.fraction)
+        taken = [_bounded(reading, self._limits.worst) for reading in taken]
+        if not self._model.has_snapshots:
+            taken = [reading for reading in taken if reading.is_full]
+        if not taken:
+            return None
+        model, rows = self._model.read(taken, self.scales)
+        base = self._solution.told() if isinstance(self._solution, Solution) else self._solution
+        solution = base.with_unknowns(model.later_prior(base.prior.size))
+        forms = np.stack([model.expand(model.form(reading)) for reading in taken])
+        shares = np.array([1.0 if reading.is_full else SEED_SHARE for reading in taken])
+        own = [0.0 if reading.is_full else self.scales.snapshot**2 for reading in taken]
+        columns = [column for unknowns in rows.told.values() for column in unknowns]
+        prior = solution.prior[np.array(columns, dtype=np.int64) - solution.base.means.size]
+        untold = (forms[:, columns] * prior) @ forms[:, columns].T
+        believed = forms @ solution.covariances(forms.T) - untold
+        return Foresight(
+            readings=taken,
+            surprises=np.array([model.scaled(r.bpb) for r in taken]) - forms @ solution.means,
+            known=believed + np.outer(shares, shares) + np.diag(own),
+            untold=untold,
+            df=self.sigma_df,
+            is_new=not self.is_scored(taken[0].variant),
+        )
+
     def _holds(self, sha: str, snapshot: Snapshot) -> bool:
         return any(
-            (reading.variant, reading.fraction, reading.bpb)
-            == (sha, snapshot.fraction, snapshot.bpb)
+            reading.variant == sha
+            and (reading.fraction, reading.bpb) == (snapshot.fraction, snapshot.bpb)
             for reading in self._model.readings
         )
 

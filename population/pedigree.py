@@ -161,6 +161,18 @@ class Pedigree:
         return {sha: coefficient for sha, coefficient in form.items() if coefficient}
 
 
+def with_relatives(nodes: Mapping[str, VariantNode], shas: Iterable[str]) -> list[VariantNode]:
+    """These and the baseline, with all that they descend from or took edits of, in nodes' order."""
+    wanted: set[str] = set()
+    waiting = [*shas, *(sha for sha, node in nodes.items() if not node.parents)]
+    while waiting:
+        sha = waiting.pop()
+        if sha not in wanted:
+            wanted.add(sha)
+            waiting += nodes[sha].relatives
+    return [node for sha, node in nodes.items() if sha in wanted]
+
+
 def _rooted(nodes: Mapping[str, VariantNode]) -> dict[str, VariantNode]:
     """The same without what they descend from."""
     return {sha: VariantNode(sha) for sha in nodes}

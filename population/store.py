@@ -312,6 +312,9 @@ class Store:
     def finish_trial(self, trial_id: int, attempt: int, outcome: Outcome, *, at: float) -> bool:
         """Take in what an attempt came to.
 
+        A trial ends after all that ended before, if only by a moment, even where the clock stands
+        still or was set back: so ends are in the order in which they were stored.
+
         Returns:
             True if the trial ended with it. False if it had ended before, or if the attempt had
             been given up: such a result is kept among the ``late_results``.
@@ -328,7 +331,7 @@ class Store:
                     f"attempt {attempt}; only a started attempt ends. Start the trial first."
                 )
             if _is_running(row, attempt):
-                row.take(outcome, at=at)
+                row.take(outcome, at=_after_others(session, at))
                 for snapshot in outcome.snapshots:
                     session.merge(SnapshotRow.of(trial_id, attempt, snapshot))
                 return True
@@ -958,6 +961,12 @@ def _no_suggestion(session: Session, number: int) -> StoreError:
 
 def _variant_row(session: Session, sha: str) -> VariantRow | None:
     return session.scalar(select(VariantRow).where(VariantRow.sha == sha))
+
+
+def _after_others(session: Session, at: float) -> float:
+    """``at``, or the least moment after the last end, if that is later."""
+    last = session.scalars(select(func.max(TrialRow.finished_at))).one()
+    return at if last is None else max(at, math.nextafter(last, math.inf))
 
 
 def _is_running(row: TrialRow, attempt: int) -> bool:

@@ -9,6 +9,7 @@ from evolution.cli.lessons import lessons
 from evolution.cli.lineage import lineage
 from evolution.cli.manuals import manual
 from evolution.cli.marking import ban, pin
+from evolution.cli.noise import noise
 from evolution.cli.reading import leaderboard, status
 from evolution.cli.reporting import report
 from evolution.cli.search import resume, run
@@ -41,6 +42,7 @@ app.command(rich_help_panel=_READ)(show)
 app.command(rich_help_panel=_READ)(diff)
 app.command(rich_help_panel=_READ)(lineage)
 app.command(rich_help_panel=_READ)(genes)
+app.command(rich_help_panel=_READ)(noise)
 app.command(rich_help_panel=_READ)(lessons)
 app.command(rich_help_panel=_READ)(spend)
 app.command(rich_help_panel=_READ)(suggestions)

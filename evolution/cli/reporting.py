@@ -42,10 +42,12 @@ def report(
       evolve report
       evolve report night-1 --output night-1.html
     """
-    from analysis import write_report
+    from analysis import Trust, write_report
+    from evolution.cli.noise import calibration_rows, lines
     from evolution.cli.text import plateau_words
     from evolution.progress import last_episode
     from evolution.repertoire import operator_records
+    from evolution.trust import diagnosis_of
 
     paths = find_run(runs, run)
     target = output if output is not None else paths.root / "report.html"
@@ -54,6 +56,7 @@ def report(
             asked = {r.operator: r.share for r in operator_records(store) if r.share is not None}
             episode = last_episode(store)
             is_flat = episode is not None and episode.ended_at is None
+            found = diagnosis_of(store)
             summary = write_report(
                 store,
                 paths,
@@ -62,6 +65,7 @@ def report(
                 is_live=is_live(paths),
                 shares=asked,
                 progress=plateau_words(episode) if episode is not None and is_flat else "",
+                trust=Trust(list(lines(found, store.metric())), calibration_rows(found)),
             )
         except OSError as error:
             raise ReportError(

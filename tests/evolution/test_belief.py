@@ -1,11 +1,13 @@
 import dataclasses
+import itertools
 from itertools import pairwise
 
 import pytest
 
+from evolution import belief
 from evolution.belief import SCALES, Believer, believe, refit_at
 from evolution.engine import STALE
-from evolution.noise import Posterior
+from evolution.noise import Posterior, fit
 from tests.evolution.runs import a_run, an_engine
 
 
@@ -83,3 +85,24 @@ def test_a_resumed_run_believes_what_the_sitting_before_believed_to_the_bit(tmp_
         for variant in store.variants():
             assert sitting.mean(variant.sha) == anew.mean(variant.sha)
             assert sitting.sd(variant.sha) == pytest.approx(anew.sd(variant.sha), rel=1e-9)
+
+
+def test_a_clock_that_goes_backwards_makes_nobody_fit_anew(tmp_path, monkeypatch):
+    fitted, ticks = [], itertools.count()
+
+    def noted(nodes, readings, **kwargs):
+        fitted.append(len(readings))
+        return fit(nodes, readings, **kwargs)
+
+    monkeypatch.setattr(belief, "fit", noted)
+    paths = a_run(tmp_path, limits__trials=14)
+    with an_engine(paths, clock=lambda: 1.7e9 - 0.5 * next(ticks)) as (engine, workspace, _):
+        engine.run()
+        store = workspace.store
+        sitting = engine._belief()
+        assert fitted == sorted(fitted)
+        assert len(fitted) == 2 * len(set(fitted))  # for the scales, then with them
+        anew = Believer(store, stop_fraction=workspace.config.stopping.fraction).believe()
+        assert [sitting.mean(v.sha) for v in store.variants()] == [
+            anew.mean(v.sha) for v in store.variants()
+        ]

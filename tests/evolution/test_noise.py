@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from evolution.noise import Reading, VariantNode, fit, pooled_noise
 from population import Snapshot
+from population.pedigree import with_relatives
 from tests.evolution.worlds import BASELINE, FRACTION, OFFSET, SIGMA, World, grown
 
 SEEDS = st.integers(0, 10_000)
@@ -438,6 +439,26 @@ def test_a_first_snapshot_and_a_new_device_class_can_be_told():
     assert posterior.class_offset("h200") == pytest.approx(
         posterior.at_once().class_offset("h200"), abs=1e-9
     )
+
+
+def test_a_first_snapshot_teaches_the_same_whoever_knows_of_variants_under_way():
+    """A sitting knows of variants that a resumed one first hears of with their trial."""
+    world = World(np.random.default_rng(3))
+    for _ in range(3):
+        world.run(BASELINE, snapshot=False)
+    for _ in range(4):
+        world.run(world.mutate(BASELINE, effect=0.01), snapshot=False)
+    under_way = [world.mutate(BASELINE, effect=0.05) for _ in range(2)]
+    told, nodes = len(world.readings), {node.sha: node for node in world.nodes}
+    resumed = fit(world.nodes[:-2], world.readings, fraction=FRACTION)
+    sitting = resumed.after(world.nodes, [])
+    for sha in (world.nodes[2].sha, *under_way):
+        world.run(sha)
+    for trial in by_trial(world.readings[told:]):
+        resumed = resumed.after(with_relatives(nodes, [trial[0].variant]), trial)
+        sitting = sitting.after(world.nodes, trial)
+    assert [sitting.mean(n.sha) for n in world.nodes] == [resumed.mean(n.sha) for n in world.nodes]
+    assert_alike(world, sitting, sitting.at_once())
 
 
 def test_a_posterior_stays_as_it_is_when_more_is_told():

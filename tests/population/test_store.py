@@ -229,6 +229,19 @@ def test_a_trial_moves_from_queued_through_running_to_its_end(store, tmp_path):
         assert again.running() == []
 
 
+def test_trials_end_in_the_order_in_which_ends_were_stored_whatever_the_clock_says(store):
+    store.add_variant(a_variant())
+    clock = {3: NOW + 50, 1: NOW + 20, 4: NOW + 20, 2: NOW + 60}
+    for number in range(1, 5):
+        queue(store)
+        start(store, number)
+    for number, at in clock.items():
+        store.finish_trial(number, 1, an_outcome(), at=at)
+    ends = {trial.id: trial.finished_at for trial in store.trials()}
+    assert sorted(ends, key=ends.__getitem__) == list(clock)
+    assert ends == pytest.approx({3: NOW + 50, 1: NOW + 50, 4: NOW + 50, 2: NOW + 60}, abs=1e-3)
+
+
 def test_a_running_trial_says_who_holds_it(running):
     running.set_supervisor(1, 1, 4242)
     (lease,) = running.running()

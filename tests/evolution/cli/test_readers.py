@@ -24,6 +24,7 @@ READERS = [
     ["genes"],
     ["genes", "--all"],
     ["genes", "g001-001"],
+    ["noise"],
     ["show", "g002-003"],
     ["show", "g002-004"],
     ["diff", "g001-001"],
