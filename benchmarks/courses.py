@@ -22,7 +22,7 @@ class Course:
         claims: True gain, in bpb, of each champion over the one before it, by how it was named;
             empty for a rival.
         places: Where the truth lies in what the engine believes at the end, from 0 to 1, of
-            fitnesses and of effects (`benchmarks.coverage`); empty for a rival.
+            fitnesses and of edits (`benchmarks.coverage`); empty for a rival.
     """
 
     arm: str

@@ -26,9 +26,10 @@ def places(
         genome: Of each variant, by commit.
 
     Returns:
-        ``fitness``: of each variant that was read and trains. ``effect``: of each edit that the
-        champion carries, in its company: against the champion without that edit. Only edits that
-        it still has as they were made are told, and none of those that are what others do together.
+        ``fitness``: of each variant that was read and trains. ``edit``: of each of these that is
+        its parent and one new edit, what that did there, in the company it was measured in.
+        ``edit, champion``: of those that the champion carries, in its company: against the champion
+        without that edit. Only edits that it still has as they were made are told.
     """
     belief, champion = believe(store), store.champion()
     variants = {variant.sha: variant for variant in store.variants()}
@@ -38,18 +39,25 @@ def places(
         for sha, text in texts.items()
         if belief.is_scored(sha) and (true := landscape.truth(text)) is not None
     ]
-    of_effects = []
-    whole = landscape.truth(texts[champion]) if champion else None
-    for sha in sorted(belief.carries(champion)) if champion else ():
-        variant = variants[sha]
-        if not variant.is_single or not belief.is_scored(sha) or whole is None or champion is None:
+    carried = belief.carries(champion) if champion else frozenset()
+    of_edits, in_champion = list[float](), list[float]()
+    for sha, variant in variants.items():
+        if not variant.is_single or not belief.is_scored(sha):
             continue
-        rest = without(landscape, texts[champion], texts[variant.parents[0]], texts[sha])
-        true = landscape.truth(rest) if rest is not None else None
-        if true is not None:
-            effect = belief.edit_effect(sha)
-            of_effects.append(_place(belief, effect.mean, effect.sd, whole - true))
-    return {"fitness": sorted(of_fitness), "effect": sorted(of_effects)}
+        before, after, effect = texts[variant.parents[0]], texts[sha], belief.edit_effect(sha)
+        changes = [(of_edits, before, after)]
+        if champion and sha in carried:
+            rest = without(landscape, texts[champion], before, after)
+            changes += [(in_champion, rest, texts[champion])] if rest is not None else []
+        for found, less, more in changes:
+            one, other = landscape.truth(less), landscape.truth(more)
+            if one is not None and other is not None:
+                found.append(_place(belief, effect.mean, effect.sd, other - one))
+    return {
+        "fitness": sorted(of_fitness),
+        "edit": sorted(of_edits),
+        "edit, champion": sorted(in_champion),
+    }
 
 
 def without(landscape: Landscape, text: str, before: str, after: str) -> str | None:

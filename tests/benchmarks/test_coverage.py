@@ -40,21 +40,23 @@ def test_the_middle_of_places_is_counted():
 
 def test_a_search_tells_where_the_truth_lies_in_what_it_believes():
     course = evolved(Landscape(WORLDS["rich"], 1), 1, workers=2, device_seconds=40 * WHOLE)
-    of_fitness, of_effects = course.places["fitness"], course.places["effect"]
-    assert all(0 <= place <= 1 for place in [*of_fitness, *of_effects])
+    of_fitness, of_edits = course.places["fitness"], course.places["edit"]
+    of_effects = course.places["edit, champion"]
+    assert all(0 <= place <= 1 for place in [*of_fitness, *of_edits, *of_effects])
     assert len(of_fitness) > 30
-    assert 1 <= len(of_effects) < len(of_fitness)
+    assert 1 <= len(of_effects) < len(of_edits) < len(of_fitness)
     # Nothing is claimed of one short search but that its beliefs are of the right size.
     assert covered(of_fitness)[0] > 0.7 * len(of_fitness)
+    assert covered(of_edits)[0] > 0.7 * len(of_edits)
 
 
 def test_intervals_are_counted_by_world():
     courses = [Course("evoresearch", "plain", number, 0, 1) for number in range(2)]
-    courses[0].places = {"fitness": [0.5] * 9 + [0.001], "effect": [0.4]}
-    courses[1].places = {"fitness": [0.5] * 10, "effect": []}
+    courses[0].places = {"fitness": [0.5] * 9 + [0.001], "edit": [0.4]}
+    courses[1].places = {"fitness": [0.5] * 10, "edit": []}
     rows = {row[0]: row[1:] for row in report_places(courses).rows}
     assert rows["fitness"][:4] == ("plain", "2", "20", "95.0%")
-    assert rows["effect"] == ("plain", "1", "1", "100.0%", "")
+    assert rows["edit"] == ("plain", "1", "1", "100.0%", "")
 
 
 @pytest.mark.parametrize("world", ["knobs", "rugged"])
