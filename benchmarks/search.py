@@ -37,6 +37,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
+from benchmarks.ablations import ABLATIONS
 from benchmarks.courses import Course
 from benchmarks.coverage import covered
 from benchmarks.effects import Interval
@@ -50,7 +51,8 @@ from evolution.diagnostics import jeffreys
 
 ENGINE = "evoresearch"
 EVERY_RIVAL: Mapping[str, Callable[[Proposer], Rival]] = {**RIVALS, **TUNERS}
-EVERY_ARM = (ENGINE, *EVERY_RIVAL, *OPEN_EVOLVES)
+ABLATED = {f"{ENGINE} {change}": settings for change, settings in ABLATIONS.items()}
+EVERY_ARM = (ENGINE, *EVERY_RIVAL, *OPEN_EVOLVES, *ABLATED)
 REFERENCE = "keep/revert"
 WHOLE = SETUP_SECONDS + FULL_SECONDS  # device-seconds of one whole training
 MARKS = (100, 300)  # budgets told, in whole trainings
@@ -78,8 +80,16 @@ def search(asked: Asked) -> Course:
     """Make one search."""
     landscape = Landscape((WORLDS | KEPT_WORLDS)[asked.world], asked.number)
     seconds = asked.trainings * WHOLE
-    if asked.arm == ENGINE:
-        return evolved(landscape, asked.number, workers=asked.workers, device_seconds=seconds)
+    if asked.arm == ENGINE or asked.arm in ABLATED:
+        course = evolved(
+            landscape,
+            asked.number,
+            workers=asked.workers,
+            device_seconds=seconds,
+            settings=ABLATED.get(asked.arm),
+        )
+        course.arm = asked.arm
+        return course
     if asked.arm in OPEN_EVOLVES:
         return open_evolved(
             asked.arm, landscape, asked.number, workers=asked.workers, device_seconds=seconds
@@ -95,7 +105,7 @@ def search(asked: Asked) -> Course:
 
 
 def arms_of(asked: Sequence[str] | None, lack: str | None) -> Sequence[str]:
-    """The arms to search with: those asked for, or else all that are there.
+    """The arms to search with: those asked for, or else all that are there but for ablations.
 
     Args:
         asked: On the command line; None for all.
@@ -107,7 +117,7 @@ def arms_of(asked: Sequence[str] | None, lack: str | None) -> Sequence[str]:
     there = [arm for arm in EVERY_ARM if lack is None or arm not in OPEN_EVOLVES]
     if not set(asked or ()) <= set(there):
         raise ValueError(lack)
-    return asked or there
+    return asked or [arm for arm in there if arm not in ABLATED]
 
 
 def all_asked(options: argparse.Namespace) -> list[Asked]:
@@ -157,11 +167,13 @@ def _kept(asked: Asked, place: Path) -> None:
 def code_of(arm: str) -> str:
     """What an arm's courses follow from: a hash of the code that searches and of the worlds."""
     root = Path(__file__).parents[1]
-    of_arm = ("world_search", "coverage") if arm == ENGINE else ("rivals",)
+    is_ours = arm == ENGINE or arm in ABLATED
+    of_arm = ("world_search", "coverage") if is_ours else ("rivals",)
+    of_arm += ("ablations",) if arm in ABLATED else ()
     of_arm += ("tuners",) if arm in TUNERS else ()
     of_arm += ("open_evolve", "virtual_pool") if arm in OPEN_EVOLVES else ()
     paths = [root / "benchmarks" / f"{name}.py" for name in ("courses", "worlds", *of_arm)]
-    if arm == ENGINE:
+    if is_ours:
         folders = ("agents", "evolution", "population")
         paths += [path for folder in folders for path in sorted((root / folder).rglob("*.py"))]
     else:
@@ -249,7 +261,7 @@ def report(courses: Sequence[Course], options: argparse.Namespace) -> Result:
 def report_claims(courses: Iterable[Course]) -> Result:
     """How many of the champions that the engine named were no better than the one before."""
     named: dict[tuple[str, int], list[float]] = {}
-    for course in courses:
+    for course in (course for course in courses if course.arm == ENGINE):
         for how, values in course.claims.items():
             named.setdefault((how, course.workers), []).extend(values)
     rows = []
@@ -265,7 +277,7 @@ def report_claims(courses: Iterable[Course]) -> Result:
 def report_places(courses: Iterable[Course]) -> Result:
     """How often the engine's 95 % intervals hold the truth at the end of a search, by world."""
     found: dict[tuple[str, str], list[list[float]]] = {}
-    for course in courses:
+    for course in (course for course in courses if course.arm == ENGINE):
         for what, values in course.places.items():
             found.setdefault((what, course.world), []).append(values)
     rows = []

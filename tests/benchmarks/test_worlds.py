@@ -7,6 +7,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from benchmarks.ablations import ABLATIONS
 from benchmarks.courses import Course
 from benchmarks.rivals import KNOB_SHARE, Proposer, played_out
 from benchmarks.search import (
@@ -20,6 +21,7 @@ from benchmarks.search import (
     jeffreys,
     report,
     report_claims,
+    search,
     searched,
 )
 from benchmarks.search_results import markdown, save_figure
@@ -251,6 +253,20 @@ def test_the_engine_is_given_the_operators_that_rivals_have():
     assert weights["knob"] / (weights["knob"] + weights["structure"]) == KNOB_SHARE
 
 
+@pytest.mark.parametrize("changes", ABLATIONS.values(), ids=ABLATIONS)
+def test_an_ablation_is_a_change_of_the_shipped_settings(changes):
+    shipped, changed = settings_of(0, {}), settings_of(0, changes)
+    for key, value in changes.items():
+        section, name = key.split(".")
+        assert getattr(getattr(shipped, section), name) != value
+        assert getattr(getattr(changed, section), name) == value
+
+
+def test_an_ablation_is_searched_under_its_own_name():
+    course = search(Asked("evoresearch without guided", "rich", 0, 2, 8))
+    assert (course.arm, course.operators.get("guided")) == ("evoresearch without guided", None)
+
+
 def test_what_was_searched_is_kept(tmp_path, monkeypatch):
     asked = [Asked("random", "plain", number, 1, 5) for number in range(2)]
     first = searched(asked, tmp_path, jobs=1)
@@ -314,4 +330,5 @@ def test_champions_that_are_no_better_than_the_one_before_are_counted():
 def test_courses_are_kept_by_the_code_they_follow_from():
     hashes = {arm: code_of(arm) for arm in EVERY_ARM}
     assert hashes["GA"] == hashes["random"]
+    assert hashes["evoresearch without guided"] == hashes["evoresearch with islands"]
     assert len({hashes["evoresearch"], hashes["GA"], hashes["TPE"]}) == 3
