@@ -11,6 +11,7 @@ import difflib
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,9 @@ _BLOCK = re.compile(r"( *)(?:async def|def|class) (\w+)")
 _KNOB = re.compile(r"([A-Z][A-Z0-9_]*)\b")
 #: Hexadecimal digits of a hunk's name: two of a million hunks share one in 10⁷ runs once.
 DIGITS = 16
+#: Pairs of equal lines of two texts, beyond which they are not compared line by line: hundreds of
+#: equal lines each take the matcher minutes. The shipped genome with an edit has some 340.
+MOST_PAIRS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,10 @@ Line = tuple[str, str]  # place, text
 
 
 def _of_lines(path: str, old: Sequence[Line], new: Sequence[Line]) -> Iterator[Hunk]:
+    times = Counter(old)
+    if sum(count * times[line] for line, count in Counter(new).items()) > MOST_PAIRS:
+        yield Hunk(path, "", "", tuple(text for _, text in old), tuple(text for _, text in new))
+        return
     blocks = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
     for tag, start, end, new_start, new_end in blocks:
         if tag == "equal":

@@ -102,6 +102,12 @@ def test_any_text_has_hunks(text):
     assert hunks(Genome.single(text), Genome.single(text)) == []
 
 
+def test_a_text_of_endless_equal_lines_is_one_hunk_and_takes_no_time():
+    texts = ["x = 1\n" * count + tail for count, tail in ((3_000, ""), (3_000, "y = 2\n"))]
+    (hunk,) = hunks(*map(Genome.single, texts))
+    assert (len(hunk.removed), len(hunk.added)) == (3_000, 3_001)
+
+
 def test_other_files_count_too():
     base = Genome({"train.py": START, "notes.txt": "a\nb\n"})
     (hunk,) = hunks(base, Genome({"train.py": START, "notes.txt": "a\nc\n"}))
