@@ -334,7 +334,8 @@ class Posterior:
 
     def full_count(self, sha: str) -> int:
         """How many scores of the variant there are; snapshots do not count."""
-        return self._places.full_counts[self._places.of[sha]]
+        place = self._places.of.get(sha)
+        return 0 if place is None else self._places.full_counts[place]
 
     def mean(self, sha: str) -> float:
         """Posterior mean in bpb; for a variant without a reading, what its lineage predicts."""
