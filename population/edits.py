@@ -13,14 +13,14 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from population.canonical import drop_docstrings
-from population.genome import Genome, knobs
+from population.genome import Genome, canonical_hash, knob_statements, knobs
 from population.syntax import read_tree
 
 _BLOCK = re.compile(r"( *)(?:async def|def|class) (\w+)")
-_KNOB = re.compile(r"([A-Z][A-Z0-9_]*)\b")
+_INDENT = 4  # of a level, in normal layout
 #: Hexadecimal digits of a hunk's name: two of a million hunks share one in 10⁷ runs once.
 DIGITS = 16
 #: Pairs of equal lines of two texts, beyond which they are not compared line by line: hundreds of
@@ -38,8 +38,9 @@ class Hunk:
             ``NAME =``.
         after: The line before it in that place where it removes nothing, or adds nothing: what
             else would say where it stands?
-        removed: Lines that went, without indentation.
+        removed: Lines that went, indented as they are in that place.
         added: Lines that came.
+        number: Of several such hunks of one change, which one.
     """
 
     path: str
@@ -47,26 +48,31 @@ class Hunk:
     after: str
     removed: tuple[str, ...]
     added: tuple[str, ...]
+    number: int = 0
 
     @property
     def name(self) -> str:
         """The same for the same hunk on any genome."""
-        said = [self.path, self.place, self.after, self.removed, self.added]
+        said = [self.path, self.place, self.after, self.removed, self.added, self.number]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:DIGITS]
 
     @property
     def undoing(self) -> "Hunk":
         """The hunk that takes it out again."""
-        return Hunk(self.path, self.place, self.after, self.added, self.removed)
+        return replace(self, removed=self.added, added=self.removed)
 
 
 def hunks(before: Genome, after: Genome) -> list[Hunk]:
-    """What ``after`` changed in ``before``, file by file; empty where both do the same."""
+    """What ``after`` changed in ``before``, file by file; nothing where both do the same."""
     found: list[Hunk] = []
+    times = Counter[Hunk]()
     for path in sorted({*before.files, *after.files}):
         texts = before.files.get(path, ""), after.files.get(path, "")
-        if texts[0] != texts[1]:
-            found += _of_file(path, *texts)
+        for hunk in _of_file(path, *texts) if texts[0] != texts[1] else ():
+            found.append(replace(hunk, number=times[hunk]))
+            times[hunk] += 1
+    if not found and (old := canonical_hash(before)) != (new := canonical_hash(after)):
+        found.append(Hunk("", "", "", (old,), (new,)))  # what no line says
     return found
 
 
@@ -94,7 +100,8 @@ def recurrence(
 
     An edit counts as made again where all its hunks are there, and it is not carried already; as
     taken out, where it is carried and all hunks are there that undo it. The largest ones are taken
-    first, of equal ones the earliest; no hunk counts twice.
+    first; of equal ones the earliest that is made again, the latest that is taken out. No hunk
+    counts twice.
 
     Args:
         changed: What a variant changed in its parent.
@@ -104,14 +111,17 @@ def recurrence(
     """
     left = {hunk.name: hunk for hunk in changed}
     undone = {hunk.undoing.name: name for name, hunk in left.items()}
-    alike = {
-        sha: names
+    alike = [
+        (sha, names)
         for sha, names in known.items()
-        if names and (left.keys() >= {*names} or undone.keys() >= {*names})
-    }
+        if names and (all(n in left for n in names) or all(n in undone for n in names))
+    ]
     has = carried() if alike else ()
+    alike = [item for item in alike if item[0] not in has] + [
+        item for item in reversed(alike) if item[0] in has
+    ]
     repeats, reverts = list[str](), list[str]()
-    for sha, names in sorted(alike.items(), key=lambda item: -len(item[1])):
+    for sha, names in sorted(alike, key=lambda item: -len(item[1])):
         wanted = {undone.get(name, "") for name in names} if sha in has else {*names}
         if left.keys() >= wanted:
             (reverts if sha in has else repeats).append(sha)
@@ -121,11 +131,11 @@ def recurrence(
 
 def _of_file(path: str, before: str, after: str) -> Iterator[Hunk]:
     old, new = _Lines.of(path, before), _Lines.of(path, after)
-    for name in sorted(old.knobs.keys() & new.knobs.keys()):
+    shared = old.knobs.keys() & new.knobs.keys()
+    for name in sorted(shared):
         one, other = old.knobs[name], new.knobs[name]
         if one != other:
             yield Hunk(path, f"{name} =", "", (one,), (other,))
-    shared = old.knobs.keys() & new.knobs.keys()
     yield from _of_lines(path, old.without(shared), new.without(shared))
 
 
@@ -156,35 +166,47 @@ def _of_lines(path: str, old: Sequence[Line], new: Sequence[Line]) -> Iterator[H
 
 @dataclass(frozen=True, slots=True)
 class _Lines:
-    """A file in normal layout: its lines with their places, and its knobs, as literals."""
+    """A file in normal layout: its lines with their places, and its knobs, as literals.
 
-    lines: Sequence[Line]
+    Attributes:
+        lines: In order; with each that sets a knob goes the knob's name.
+        knobs: By name.
+    """
+
+    lines: Sequence[tuple[Line, str]]
     knobs: Mapping[str, str]
 
     @classmethod
     def of(cls, path: str, text: str) -> "_Lines":
         tree = read_tree(text) if path.endswith(".py") else None
         if isinstance(tree, ast.Module):
-            drop_docstrings(tree)
-            with contextlib.suppress(ValueError):  # an integer too long to be written in decimal
-                values = {name: repr(value) for name, value in knobs(text).items()}
-                return cls(list(_placed(ast.unparse(tree))), values)
-        return cls([("", line.strip()) for line in text.splitlines() if line.strip()], {})
+            # An integer too long to be written in decimal; nesting as deep as Python can write.
+            with contextlib.suppress(ValueError, RecursionError):
+                return cls._of_python(text, tree)
+        raw = (line.rstrip() for line in text.splitlines())
+        return cls([(("", line), "") for line in raw if line], {})
 
-    def without(self, names: Iterable[str]) -> list[Line]:
-        """The lines that set none of these knobs."""
-        taken = frozenset(names)
-        return [line for line in self.lines if not _sets(line, taken)]
+    @classmethod
+    def _of_python(cls, text: str, tree: ast.Module) -> "_Lines":
+        setters = {_position(statement): name for name, statement in knob_statements(text).items()}
+        drop_docstrings(tree)
+        lines: list[tuple[Line, str]] = []
+        for statement in tree.body:
+            name = setters.get(_position(statement), "")
+            lines += [(line, name) for line in _placed(ast.unparse(statement))]
+        return cls(lines, {name: repr(value) for name, value in knobs(text).items()})
+
+    def without(self, names: Collection[str]) -> list[Line]:
+        """The lines but for those that set one of these knobs."""
+        return [line for line, name in self.lines if name not in names]
 
 
-def _sets(line: Line, names: frozenset[str]) -> bool:
-    place, text = line
-    found = _KNOB.match(text)
-    return not place and found is not None and found[1] in names and "=" in text[found.end() :][:3]
+def _position(statement: ast.stmt) -> tuple[int, int]:
+    return statement.lineno, statement.col_offset
 
 
 def _placed(text: str) -> Iterator[Line]:
-    """Lines without their indentation, each with the function or class it stands in."""
+    """Lines with the function or class that each stands in, indented as they are in there."""
     inside: list[tuple[int, str]] = []
     for line in text.splitlines():
         body = line.lstrip(" ")
@@ -193,6 +215,7 @@ def _placed(text: str) -> Iterator[Line]:
         indent = len(line) - len(body)
         while inside and inside[-1][0] >= indent:
             inside.pop()
-        yield ".".join(name for _, name in inside), body
+        outer = inside[-1][0] + _INDENT if inside else 0
+        yield ".".join(name for _, name in inside), " " * (indent - outer) + body
         if (block := _BLOCK.match(line)) is not None:
             inside.append((indent, block[2]))

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from population.canonical import normal_form
 from population.contract import Contract, Problem, file_problems, genome_problems, with_line
@@ -220,10 +220,25 @@ def _stays_inside(path: str) -> bool:
     return not any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in parts)
 
 
-@functools.lru_cache(maxsize=128)  # a genome's text is asked again and again while it breeds
+def knob_statements(text: str) -> dict[str, ast.stmt]:
+    """The statement behind each of `knobs`, by name."""
+    return {name: found.statement for name, found in _assigned(text).items()}
+
+
 def _assignments(text: str) -> dict[str, tuple[KnobValue, ast.expr]]:
+    return {name: (found.value, found.node) for name, found in _assigned(text).items()}
+
+
+class _Assigned(NamedTuple):
+    value: KnobValue
+    node: ast.expr
+    statement: ast.stmt
+
+
+@functools.lru_cache(maxsize=128)  # a genome's text is asked again and again while it breeds
+def _assigned(text: str) -> dict[str, _Assigned]:
     tree = read_tree(text)
-    found: dict[str, tuple[KnobValue, ast.expr]] = {}
+    found: dict[str, _Assigned] = {}
     for statement in [] if isinstance(tree, Unreadable) else tree.body:
         match statement:
             case (
@@ -231,7 +246,7 @@ def _assignments(text: str) -> dict[str, tuple[KnobValue, ast.expr]]:
                 | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as node)
             ) if _KNOB_NAME.fullmatch(name):
                 try:
-                    found[name] = (literal_value(node), node)
+                    found[name] = _Assigned(literal_value(node), node, statement)
                 except (ValueError, ArithmeticError, TypeError):
                     continue  # computed: not a knob
     return found

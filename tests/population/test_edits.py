@@ -72,6 +72,46 @@ def test_the_same_lines_in_another_function_are_another_hunk():
     assert names(base, Genome.single(deep)) != names(base, Genome.single(block))
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("for a in b:\n    f(a)\n    g(a)", "for a in b:\n    f(a)\ng(a)"),
+        ("D = 8\nD += 1", "D = 8\nD += 2"),
+        ("D = 8\nD = D * 2", "D = 8\nD = D * 3"),
+        ("if t:\n    D = 9", "if t:\n    D = 10"),
+        ("D = 7\nf(D)\nD = 8", "D = 6\nf(D)\nD = 8"),
+        ("D: int = 8", "D: float = 8"),
+        ("def f():\n  if a:\n    b()\n    c()", "def f():\n  if a:\n    b()\n  c()"),
+    ],
+)
+def test_whatever_is_changed_is_a_hunk(before, after):
+    genomes = Genome.single(before), Genome.single(after)
+    (hunk,) = hunks(*genomes)
+    assert [other.name for other in hunks(*reversed(genomes))] == [hunk.undoing.name]
+
+
+def test_indentation_counts_where_it_is_no_layout():
+    base = Genome({"train.py": START, "settings.yaml": "a:\n  b: 1\n"})
+    assert len(hunks(base, base.with_file("settings.yaml", "a:\nb: 1\n"))) == 1
+
+
+def test_one_of_two_equal_lines_is_not_both_of_them():
+    start = Genome.single("def f(x):\n    a(x)\n    b()\n    a(x)\n    c()\n")
+    one = Genome.single(start.main.replace("a(x)", "a(2 * x)", 1))
+    both = Genome.single(start.main.replace("a(x)", "a(2 * x)"))
+    assert len(hunks(start, both)) == 2
+    assert found(start, one, {"both": names(start, both)}).repeats == ()
+    again = found(start, both, {"one": names(start, one)})
+    assert (again.repeats, len(again.hunks)) == (("one",), 1)
+
+
+def test_of_equal_edits_the_latest_is_taken_out():
+    turned = names(BASE, changed(RATED))
+    known = {"first": turned, "again": turned}
+    assert found(changed(RATED), BASE, known, {"first", "again"}).reverts == ("again",)
+    assert found(BASE, changed(RATED), known).repeats == ("first",)
+
+
 def test_a_knob_is_told_by_its_name_and_both_values():
     (hunk,) = hunks(BASE, changed(RATED))
     assert (hunk.place, hunk.removed, hunk.added) == ("RATE =", ("0.02",), ("0.03",))
@@ -164,16 +204,18 @@ def test_who_carries_what_is_asked_only_where_something_was_known():
     assert recurrence(hunks(BASE, changed(NORM)), known, nobody).repeats == ()
 
 
-LINES = st.lists(st.sampled_from(["a = 1", "b = 2", "f(a)", "g(b)"]), max_size=8)
+LINES = st.lists(
+    st.sampled_from(["a = 1", "b = 2", "f(a)", "if a:\n    g(b)", "W += 1"]), max_size=8
+)
 
 
 @given(LINES, LINES)
 def test_hunks_are_all_that_changed(one, other):
     before, after = (Genome.single("\n".join(lines) + "\n") for lines in (one, other))
-    lines = Counter(one)
+    lines = Counter(filter(None, before.main.splitlines()))
     for hunk in hunks(before, after):
         assert hunk.undoing.undoing == hunk
         lines.subtract(hunk.removed)
         lines.update(hunk.added)
-    assert +lines == Counter(other)
+    assert +lines == Counter(filter(None, after.main.splitlines()))
     assert min(lines.values(), default=0) >= 0
