@@ -58,6 +58,8 @@ from population.people import barred_by
 
 #: Draws of operator and parents before a turn is given up; each refused draw is ordinary news.
 DRAWS = 12
+#: The same on each island that is asked after the one whose turn it is.
+DRAWS_ELSEWHERE = 3
 #: Share of the first parents that are drawn among the pinned variants, while there are any: a
 #: tournament would hardly ever pick one that is not among the best.
 PINNED_DRAWS = 0.25
@@ -177,13 +179,15 @@ class Breeder:
         if not asked:
             return ()
         ring = self._ring()
+        draws = DRAWS
         for island in ring.from_turn() if ring is not None else [None]:
             field = self.field(known, island)
-            for _ in range(DRAWS):
+            for _ in range(draws):
                 made = self._bred(self._operators[_drawn(asked, rng)], field, rng)
                 if isinstance(made, Variant):
                     return Offspring(made, tuple(refusals))
                 refusals.append(made)
+            draws = DRAWS_ELSEWHERE
         return tuple(refusals)
 
     def _bred(self, operator: Operator, field: Field, rng: Generator) -> Variant | Refusal:
@@ -193,7 +197,7 @@ class Breeder:
         proposal = operator.propose(self.context(field, shas, rng))
         if isinstance(proposal, Refusal):
             return proposal
-        return self._commit(proposal, field.variants, field.known.manual, field.island)
+        return self._commit(proposal, field.lineage, field.known.manual, field.island)
 
     def island(self, number: int) -> int | None:
         """That of work that is asked for ahead of need, by its number; None in one field."""
@@ -296,7 +300,7 @@ class Breeder:
         problem = self._problem(proposal, variants, manual)
         if problem is not None:
             return Refusal(proposal.operator, problem, proposal.calls)
-        return self._commit(proposal, variants, manual, island)
+        return self._commit(proposal, Lineage(variants.values()), manual, island)
 
     def _problem(
         self, proposal: Proposal, variants: Mapping[str, Variant], manual: Manual
@@ -328,8 +332,7 @@ class Breeder:
             operator="seed",
             hypothesis=idea,
         )
-        variants = {v.sha: v for v in self._store.variants()}
-        return self._commit(proposal, variants, manual, parent.island)
+        return self._commit(proposal, Lineage(self._store.variants()), manual, parent.island)
 
     def genome(self, sha: str) -> Genome:
         """A variant's files; the latest ones are kept in memory."""
@@ -478,13 +481,13 @@ class Breeder:
     def _commit(
         self,
         proposal: Proposal,
-        variants: Mapping[str, Variant],
+        lineage: Lineage,
         manual: Manual,
         island: int | None,
     ) -> Variant:
         """Objects, then ref, then row: a ref without a row is harmless, the reverse is not."""
         now = self._clock()
-        parents = [variants[sha] for sha in proposal.parents]
+        parents = [lineage.variant(sha) for sha in proposal.parents]
         generation = generation_of(parents)
         name = f"g{generation:03d}-{self._store.next_serial():03d}"
         trailers = {
@@ -496,7 +499,7 @@ class Breeder:
             SUGGESTION: proposal.suggestion or "",
             TRAILER: manual.hash[:HASH_DIGITS],
         }
-        own = self._recurrence(proposal, variants)
+        own = self._recurrence(proposal, lineage)
         message = commit_message(proposal.hypothesis, trailers)
         sha = self._branches.commit(
             proposal.genome, parents=proposal.parents, message=message, at=now
@@ -524,15 +527,15 @@ class Breeder:
         self._store.add_variant(variant)
         return variant
 
-    def _recurrence(self, proposal: Proposal, variants: Mapping[str, Variant]) -> Recurrence:
+    def _recurrence(self, proposal: Proposal, lineage: Lineage) -> Recurrence:
         """What of a proposal was tried before, in another lineage or in its own."""
         if len(proposal.parents) != 1 or proposal.adds or proposal.drops:
             return Recurrence()
         changed = hunks(self.genome(proposal.parents[0]), proposal.genome)
         return recurrence(
             changed,
-            {variant.sha: variant.hunks for variant in variants.values()},
-            lambda: Lineage(list(variants.values())).edits(proposal.parents[0]),
+            {variant.sha: variant.hunks for variant in self._store.variants()},
+            lambda: lineage.edits(proposal.parents[0]),
         )
 
 

@@ -133,7 +133,8 @@ class Briefings:
 
     def _carried(self, sha: str, field: Field) -> list[str]:
         """The edits of a variant and its ancestors, oldest first."""
-        made = [field.variants[one] for one in field.lineage.edits(sha)]
+        carried = (field.variants[one] for one in field.lineage.edits(sha))
+        made = [variant for variant in carried if not variant.is_repeat]
         made.sort(key=lambda variant: (variant.generation, variant.created_at, variant.name))
         return [variant.sha for variant in made]
 

@@ -8,12 +8,12 @@ from population import Metric, Store, Verdict
 
 
 def trial_notes(store: Store, numbers: Sequence[int], field: Field) -> list[TrialNote]:
-    """Trials that ended, with what their variants' own edits gain, in the order given."""
+    """Trials that ended, with what their variants' changes gain, in the order given."""
     trials = [store.trial(number) for number in numbers]
     belief = field.known.belief
     edits = dict.fromkeys(t.variant for t in trials if field.variants[t.variant].parents)
     scored = [sha for sha in edits if belief is not None and belief.is_scored(sha)]
-    effects = belief.edit_effects(scored) if belief is not None else {}
+    effects = belief.change_effects(scored) if belief is not None else {}
     notes = []
     for trial in trials:
         variant, effect = field.variants[trial.variant], effects.get(trial.variant)

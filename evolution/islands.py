@@ -60,7 +60,11 @@ class Ring:
 
     def copied(self, island: int) -> list[str]:
         """Commits of the elites that came to it, oldest first."""
-        return [sha for one in self.migrations if one.island == island for sha in one.elites]
+        return [sha for one in self.migrations if self._is_of(one, island) for sha in one.elites]
+
+    def _is_of(self, migration: Migration, island: int) -> bool:
+        """Of a run that had more islands before, those beyond the last come round the ring."""
+        return migration.island % self.count == island
 
     def members(self, island: int) -> frozenset[str]:
         """Commits of those that may breed there: natives, copies, and those of all islands."""
@@ -84,7 +88,7 @@ class Ring:
             without: Commits that are copied nowhere.
         """
         island = self.turn
-        migrated = sum(one.island == island for one in self.migrations)
+        migrated = sum(self._is_of(one, island) for one in self.migrations)
         if migrated >= len(self.natives(island)) // interval:
             return None
         source, known = self.before(island), {*self.members(island), *without}

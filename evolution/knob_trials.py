@@ -53,7 +53,7 @@ class KnobRecord:
 
     def _trials(self, ended: list[Variant], belief: Posterior) -> tuple[KnobTrial, ...]:
         scored = [v.sha for v in ended if belief.is_scored(v.sha)]
-        effects = belief.edit_effects(scored)
+        effects = belief.change_effects(scored)
         found = []
         for variant in ended:
             effect = effects.get(variant.sha)

@@ -7,7 +7,7 @@ The statistics are in `mixed_model`; here they become bpb, probabilities and pre
 import dataclasses
 import functools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -412,10 +412,24 @@ class Posterior:
         Raises:
             KeyError: A variant is unknown or has no parents.
         """
+        return self._effects(shas, self._edit_form)
+
+    def change_effects(self, shas: Sequence[str]) -> dict[str, Effect]:
+        """What the authors of several variants changed does there: against their parents.
+
+        That is their own edits, and those of before that they made, or took out, again. Of merges
+        and stacks it is what `edit_effects` says.
+
+        Raises:
+            KeyError: A variant is unknown or has no parents.
+        """
+        return self._effects(shas, self._change_form)
+
+    def _effects(self, shas: Sequence[str], form: Callable[[str], Vector]) -> dict[str, Effect]:
         effects: dict[str, Effect] = {}
         for start in range(0, len(shas), AT_ONCE):
             some = shas[start : start + AT_ONCE]
-            forms = np.column_stack([self._edit_form(sha) for sha in some])
+            forms = np.column_stack([form(sha) for sha in some])
             means = self._solution.means @ forms
             variances = np.einsum("ij,ij->j", forms, self._solution.covariances(forms))
             sds = np.sqrt(np.maximum(variances, 1e-12))
@@ -469,12 +483,18 @@ class Posterior:
         return self._model.pedigree.edits(self._model.pedigree[sha])
 
     def together(self, shas: Sequence[str]) -> Prediction:
-        """What the own edits of several variants add up to, each in its company.
+        """What the changes of several variants add up to, each in its company.
 
         Raises:
             KeyError: A variant is unknown or has no parents.
         """
-        return self._compare(np.sum([self._edit_form(sha) for sha in shas], axis=0))
+        return self._compare(np.sum([self._change_form(sha) for sha in shas], axis=0))
+
+    def _change_form(self, sha: str) -> Vector:
+        node = self._model.pedigree[sha]
+        if not node.is_authored:
+            return self._edit_form(sha)
+        return self._form(sha) - self._form(node.parents[0])
 
     def _edit_form(self, sha: str) -> Vector:
         node = self._model.pedigree[sha]

@@ -68,10 +68,12 @@ class Progress:
         self, fitnesses: Mapping[str, Fitness], ends: Sequence[float], spent: Sequence[float]
     ) -> list[Point]:
         """Every variant that may be put forward; ``spent`` before any end and after each."""
-        barred = self._store.barred()
+        barred, variants = self._store.barred(), self._store.variants()
+        # A clock that was set back makes nothing that is bred then older than what was before.
+        births = itertools.accumulate((variant.created_at for variant in variants), max)
         return [
-            Point(spent[bisect.bisect_right(ends, variant.created_at)], fitness.mean)
-            for variant in self._store.variants()
+            Point(spent[bisect.bisect_right(ends, birth)], fitness.mean)
+            for variant, birth in zip(variants, births, strict=True)
             if variant.sha not in barred and (fitness := fitnesses.get(variant.sha)) is not None
         ]
 

@@ -86,10 +86,11 @@ class Repertoire:
             return []
         usd = _usd_each(self._store) if any(name in MODEL_OPERATORS for name in allowed) else {}
         fitnesses = self._store.fitnesses()
+        variants = {variant.sha: variant for variant in self._store.variants()}
         return [
             Play(variant.operator, gain / sigma, seconds, usd.get(variant.operator, 0.0))
             for trial in _ended(self._store)[-LATEST:]
-            for variant in (self._store.variant(trial.variant),)
+            for variant in (variants[trial.variant],)
             for gain, seconds in (_gain_and_seconds(variant, trial, fitnesses),)
         ]
 

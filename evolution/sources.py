@@ -99,7 +99,7 @@ def _credit(
     known = [(*gain, name) for gain, name in gains if gain is not None]
     gain, sd, best = max(known, default=(None, None, None))
     scored = sum(v.sha in fitnesses and fitnesses[v.sha].is_scored for v in made)
-    kept = sum(v.sha in line for v in made)
+    kept = sum(v.sha in line and not v.is_repeat for v in made)
     return SourceCredit(source, len(made), scored, best, gain, sd, kept)
 
 

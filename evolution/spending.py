@@ -71,7 +71,8 @@ def _confirmed(store: Store, spending: Spending) -> ConfirmedGain | None:
         home = next((rung for rung in verdict.rungs if rung.depth_scale == 1.0), None)
         if verdict.champion is None or not verdict.is_confirmed or home is None or not home.gain:
             continue
-        line = Lineage(store.variants()).edits(verdict.champion)
+        again = {variant.sha for variant in store.variants() if variant.is_repeat}
+        line = Lineage(store.variants()).edits(verdict.champion) - again
         kept = {
             f"{role.operator}, {role.model}": len(line.intersection(role.variants))
             for role in spending.roles

@@ -192,14 +192,12 @@ class Story:
         if effect is not None:
             gain = with_unit(shown_gain(-effect.mean, effect.sd, metric), metric)
             against = "the sum of the edits that it unites" if variant.unites else "its parent"
-            if variant.repeats or variant.reverts:
-                against = "its parent and what the same edit did elsewhere"
             result = f"gain {gain} over {against}, {result}"
         return f"{variant.operator}: {variant.hypothesis} → {result}"
 
 
 def _effects(variants: Sequence[Variant], belief: Posterior | None) -> Mapping[str, Effect]:
-    """What the edits did, as far as it is known."""
+    """What was changed did, as far as it is known."""
     if belief is None:
         return {}
     known = dict.fromkeys(
@@ -207,4 +205,4 @@ def _effects(variants: Sequence[Variant], belief: Posterior | None) -> Mapping[s
         for variant in variants
         if variant.parents and variant.sha in belief and belief.is_scored(variant.sha)
     )
-    return belief.edit_effects(list(known))
+    return belief.change_effects(list(known))

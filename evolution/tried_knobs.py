@@ -6,6 +6,7 @@ is a function of the store and the belief, and a resumed run draws the same.
 """
 
 import functools
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -105,14 +106,14 @@ class KnobTable:
         barred: frozenset[str],
     ) -> Sequence[str]:
         """Those with a score; and those without, if it was the knobs that ended them."""
-        ended = [
+        ended = (
             sha
-            for sha in variants
+            for sha in reversed(list(variants))
             if sha in belief
             and sha not in barred
             and (belief.is_scored(sha) or (sha in failed and self._failed_by_knobs(sha, variants)))
-        ]
-        return ended[-LATEST:]
+        )
+        return list(itertools.islice(ended, LATEST))[::-1]
 
     def _failed_by_knobs(self, sha: str, variants: Mapping[str, Variant]) -> bool:
         variant = variants[sha]

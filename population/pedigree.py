@@ -26,6 +26,7 @@ class VariantNode:
         adds: Commits whose own edits it has beside those of its parents.
         drops: Commits whose own edits its parents have and it has not.
         is_new: True if beside those it has an edit that nobody had before.
+        is_authored: True if its author changed its parent: made what it adds again, not took it in.
     """
 
     sha: str
@@ -34,6 +35,7 @@ class VariantNode:
     adds: tuple[str, ...] = ()
     drops: tuple[str, ...] = ()
     is_new: bool = False
+    is_authored: bool = False
 
     @classmethod
     def of(cls, variant: Variant) -> Self:
@@ -45,6 +47,7 @@ class VariantNode:
             (*variant.adds, *variant.repeats),
             (*variant.drops, *variant.reverts),
             is_new=bool(variant.hunks),
+            is_authored=len(variant.parents) == 1 and not variant.unites,
         )
 
     @property

@@ -149,5 +149,8 @@ def marks_of(marked: Mapping[str, Marked], variants: Iterable[Variant]) -> dict[
 
 
 def barred_by(marks: Mapping[str, Mark]) -> frozenset[str]:
-    """Those that may not breed: banned ones, what descends from them or took their edits in."""
+    """Those that may not breed: banned ones, what descends from them or took their edits in.
+
+    Whoever makes such an edit again is not barred: it is judged by itself.
+    """
     return frozenset(sha for sha, mark in marks.items() if mark is not Mark.PINNED)

@@ -109,6 +109,8 @@ def _facts(
         "parents": list(variant.parents),
         "adds": list(variant.adds),
         "drops": list(variant.drops),
+        "repeats": list(variant.repeats),
+        "reverts": list(variant.reverts),
         "children": list(children),
         "origin": variant.origin.value,
         "operator": variant.operator,
@@ -175,8 +177,9 @@ def _print_tree(
 def _relatives(variant: "Variant", parent: str | None, names: "Mapping[str, str]") -> str:
     """The parents that it does not hang on, and whose edits it took in or out."""
     others = [p for p in variant.parents if p != parent]
-    added = ", ".join(names[sha] for sha in (*others, *variant.adds) if sha in names)
-    dropped = ", ".join(names[sha] for sha in variant.drops if sha in names)
+    more, less = (*variant.adds, *variant.repeats), (*variant.drops, *variant.reverts)
+    added = ", ".join(names[sha] for sha in (*others, *more) if sha in names)
+    dropped = ", ".join(names[sha] for sha in less if sha in names)
     return (f" + {added}" if added else "") + (f" − {dropped}" if dropped else "")
 
 

@@ -46,7 +46,8 @@ def noise(
     with open_store(find_run(runs, run)) as store:
         found = diagnosis_of(store, latest=latest)
         metric, how = store.metric(), weakest(by_variant(store.trials()).values())
-    facts = {"metric": metric.name, "scores": str(how), **dataclasses.asdict(found)}
+    scores = str(how) if how else None
+    facts = {"metric": metric.name, "scores": scores, **dataclasses.asdict(found)}
 
     def show(console: "Console") -> None:
         from rich.table import Table

@@ -18,6 +18,9 @@ from evolution.cli.options import (
 )
 from population import EvolveError
 
+#: Trials that are foreseen for the report: seconds, late in a long run.
+FORESEEN = 50
+
 
 class ReportError(EvolveError):
     """The report cannot be written there."""
@@ -56,7 +59,7 @@ def report(
             asked = {r.operator: r.share for r in operator_records(store) if r.share is not None}
             episode = last_episode(store)
             is_flat = episode is not None and episode.ended_at is None
-            found = diagnosis_of(store)
+            found = diagnosis_of(store, latest=FORESEEN)
             summary = write_report(
                 store,
                 paths,

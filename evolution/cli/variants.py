@@ -54,7 +54,7 @@ def show(
         found = store.variant(variant)
         names = {v.sha: v.name for v in store.variants()}
         children = [v.name for v in store.variants() if found.sha in v.parents]
-        takers = [v.name for v in store.variants() if found.sha in v.adds]
+        takers = [v.name for v in store.variants() if found.sha in (*v.adds, *v.repeats)]
         trials = store.trials(variant=found.sha)
         fitness, metric = store.fitnesses().get(found.sha), store.metric()
         readings = store.readings(champion=found.sha)

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from evolution.belief import believe
 from evolution.genes import genes
 from population import Origin, Purpose, Store, StoreError
 from tests.builders import NOW, a_run, a_variant, an_outcome, conditions
@@ -67,6 +68,11 @@ def test_an_edit_that_was_made_again_is_one_with_more_carriers(store):
         facts = dict.fromkeys(again, (far.sha,))
         made = born(store, first + 2, 1.500, 1.501, 1.499, parents=(other.sha,), **facts)
         found = genes(store, made.sha, everywhere=True)
+        belief = believe(store)
+        change = belief.change_effects([made.sha])[made.sha]
+        assert change.mean == pytest.approx(belief.mean(made.sha) - belief.mean(other.sha))
+        assert change.mean == pytest.approx(-0.020, abs=0.003)
+        assert belief.together([made.sha]).mean == pytest.approx(change.mean)
         return named(found), far, made
 
     alone, far, made = gene_of_far()

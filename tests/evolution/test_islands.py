@@ -125,3 +125,12 @@ def test_a_migration_copies_the_best_that_the_island_lacks(count, islands, inter
 def test_of_a_run_that_had_more_islands_all_are_at_home_somewhere():
     ring = Ring(2, bred(3, 2))
     assert (ring.natives(0), ring.natives(1)) == ([sha(2)], [sha(1)])
+
+
+def test_migrations_of_a_run_that_had_more_islands_count_on_those_that_are_left():
+    before = (Migration(2, (sha(9),)), Migration(0, (sha(8),)), Migration(3, (sha(7),)))
+    ring = Ring(2, bred(None, 0, 1, 2, 3), before)
+    assert ring.copied(0) == [sha(9), sha(8)]
+    assert ring.copied(1) == [sha(7)]
+    # It is the turn of island 0: two are native there, and two migrations were to it.
+    assert ring.next_migration(scored(*[1.0] * 6), interval=1, size=1) is None
