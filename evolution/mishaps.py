@@ -13,6 +13,7 @@ from agents.secrets import Secrets
 from evolution import keys
 from evolution.story import Story
 from population import Commission, CommissionState, Store, one_line
+from population.syntax import quiet_parser
 
 #: So many in a row, and the operator rests for the rest of the sitting.
 IN_A_ROW = 3
@@ -49,7 +50,8 @@ class Mishaps:
         secrets = Secrets(keys.environment())
         said = one_line(secrets.blotted(f"{type(error).__name__}: {error}"), _REASON_CHARACTERS)
         log = self._logs / f"commission-{commission.id}.txt"
-        told = secrets.blotted("".join(traceback.format_exception(error)))
+        with quiet_parser():  # a traceback has the syntax tree of its lines made
+            told = secrets.blotted("".join(traceback.format_exception(error)))
         log.write_text(told[-_LOG_CHARACTERS:], encoding="utf-8", errors="backslashreplace")
         self._store.close_commission(
             commission.id,

@@ -1,6 +1,7 @@
 """Reading Python text without ever failing: a tree, or what is wrong with the text."""
 
 import ast
+import contextlib
 import functools
 import threading
 import warnings
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 MAX_CHARACTERS = 1_000_000
 # Far beyond any model's source; keeps every walk over a tree clear of the recursion limit.
 MAX_DEPTH = 150
+#: How often a text is parsed before somebody else's parsing at the same moment is an error.
+TRIES = 20
 # Texts whose depth is remembered: each is read several times in a row, and a walk takes as long.
 _KEPT_TEXTS = 64
 
@@ -60,6 +63,14 @@ def read_tree(text: str) -> ast.Module | Unreadable:
 
 
 def _parsed(text: str) -> ast.Module:
+    """The tree; again where another thread made one meanwhile that knows nothing of the lock.
+
+    Libraries do: the text of a traceback has its syntax tree made. CPython then raises a
+    SystemError of whichever tree is ready last, and that is all that is wrong with it.
+    """
+    for _ in range(TRIES - 1):
+        with contextlib.suppress(SystemError), quiet_parser():
+            return ast.parse(text)
     with quiet_parser():
         return ast.parse(text)
 

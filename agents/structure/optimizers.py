@@ -113,7 +113,7 @@ def _settings(module: cst.Module, name: str) -> Iterator[tuple[Place, cst.BaseEx
     for place in places(module):
         match place.node:
             case cst.DictElement(key=cst.SimpleString() as key, value=value):
-                if key.evaluated_value == name and _is_group(place.around[-1]):
+                if key.raw_value == name and _is_group(place.around[-1]):
                     yield place, value
             case cst.Call() as call if called(call).rpartition(".")[2] in (*_OPTIMIZERS, "SGD"):
                 given = keyword(call, name)

@@ -144,9 +144,10 @@ def keyword(call: cst.Call, name: str) -> cst.Arg | None:
 
 def number(node: cst.CSTNode) -> float | None:
     """The value of a numeric literal."""
-    if isinstance(node, cst.Integer | cst.Float):
-        return float(node.evaluated_value)
-    return None
+    # Not `evaluated_value`, which makes a syntax tree: see `population.syntax.quiet_parser`.
+    if isinstance(node, cst.Integer):
+        return float(int(node.value, 0))
+    return float(node.value) if isinstance(node, cst.Float) else None
 
 
 def sole(line: cst.CSTNode) -> cst.BaseSmallStatement | None:

@@ -1,3 +1,4 @@
+import ast
 import gc
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -26,3 +27,17 @@ def test_threads_may_read_trees_at_once():
     finally:
         gc.callbacks.remove(let_another_go)
     assert found == 32 * [False]
+
+
+def test_a_tree_that_a_library_in_another_thread_spoilt_is_made_again(monkeypatch):
+    parse, spoilt = ast.parse, []
+
+    def sometimes(text):
+        if len(spoilt) < 3:
+            spoilt.append(text)
+            raise SystemError("AST constructor recursion depth mismatch (before=183, after=82)")
+        return parse(text)
+
+    monkeypatch.setattr("population.syntax.ast.parse", sometimes)
+    assert isinstance(read_tree("x = 1  # nobody read this before"), ast.Module)
+    assert len(spoilt) == 3
