@@ -132,9 +132,13 @@ class Briefings:
     # --- edits -------------------------------------------------------------------------------
 
     def _carried(self, sha: str, field: Field) -> list[str]:
-        """The edits of a variant and its ancestors, oldest first."""
-        carried = (field.variants[one] for one in field.lineage.edits(sha))
-        made = [variant for variant in carried if not variant.is_repeat]
+        """The edits of a variant and its ancestors, oldest first.
+
+        One that was made again is told where it was made in this line, not where it was first.
+        """
+        carried = [field.variants[one] for one in field.lineage.edits(sha)]
+        elsewhere = {one for variant in carried for one in variant.repeats}
+        made = [variant for variant in carried if variant.sha not in elsewhere]
         made.sort(key=lambda variant: (variant.generation, variant.created_at, variant.name))
         return [variant.sha for variant in made]
 
@@ -172,7 +176,7 @@ class Briefings:
             for sha in dict.fromkeys(shas)
             if sha not in self._effects and sha in belief and belief.is_scored(sha)
         ]
-        for sha, effect in belief.edit_effects(missing).items():
+        for sha, effect in belief.change_effects(missing).items():
             self._effects[sha] = (-effect.mean, effect.sd)
 
     def _effect(self, sha: str, field: Field, *, with_diff: bool = False) -> Effect:
