@@ -1,6 +1,5 @@
 """The tables of a report: rows of words from the frames. How they look is the template's."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -119,9 +118,7 @@ def operators_table(views: Views, shares: Mapping[str, float]) -> Table:
         shares: Of all offspring, by operator; empty where that is not known.
     """
     scale = views.scale
-    usd = defaultdict[str, float](float)
-    for role in views.store.spending().roles:
-        usd[role.operator] += role.spent_usd
+    usd = views.store.spending().usd_by_operator
     head = (
         Head("operator", "name"),
         *(
@@ -153,7 +150,7 @@ def operators_table(views: Views, shares: Mapping[str, float]) -> Table:
                 else "—",
                 f"{row['cpu_hours']:.2f}",
                 _shown_gain(row["gain_per_hour"], scale),
-                *([f"{usd[row['operator']]:.2f}"] if usd else []),
+                *([f"{usd.get(row['operator'], 0.0):.2f}"] if usd else []),
                 *([_share(shares.get(row["operator"]))] if shares else []),
             )
         )

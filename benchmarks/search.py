@@ -32,6 +32,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -52,6 +53,7 @@ from evolution.diagnostics import jeffreys
 ENGINE = "evoresearch"
 EVERY_RIVAL: Mapping[str, Callable[[Proposer], Rival]] = {**RIVALS, **TUNERS}
 ABLATED = {f"{ENGINE} {change}": settings for change, settings in ABLATIONS.items()}
+OURS: Mapping[str, Mapping[str, Any]] = {ENGINE: {}, **ABLATED}
 EVERY_ARM = (ENGINE, *EVERY_RIVAL, *OPEN_EVOLVES, *ABLATED)
 REFERENCE = "keep/revert"
 WHOLE = SETUP_SECONDS + FULL_SECONDS  # device-seconds of one whole training
@@ -80,13 +82,13 @@ def search(asked: Asked) -> Course:
     """Make one search."""
     landscape = Landscape((WORLDS | KEPT_WORLDS)[asked.world], asked.number)
     seconds = asked.trainings * WHOLE
-    if asked.arm == ENGINE or asked.arm in ABLATED:
+    if asked.arm in OURS:
         course = evolved(
             landscape,
             asked.number,
             workers=asked.workers,
             device_seconds=seconds,
-            settings=ABLATED.get(asked.arm),
+            settings=OURS[asked.arm],
         )
         course.arm = asked.arm
         return course
@@ -167,13 +169,12 @@ def _kept(asked: Asked, place: Path) -> None:
 def code_of(arm: str) -> str:
     """What an arm's courses follow from: a hash of the code that searches and of the worlds."""
     root = Path(__file__).parents[1]
-    is_ours = arm == ENGINE or arm in ABLATED
-    of_arm = ("world_search", "coverage") if is_ours else ("rivals",)
+    of_arm = ("world_search", "coverage") if arm in OURS else ("rivals",)
     of_arm += ("ablations",) if arm in ABLATED else ()
     of_arm += ("tuners",) if arm in TUNERS else ()
     of_arm += ("open_evolve", "virtual_pool") if arm in OPEN_EVOLVES else ()
     paths = [root / "benchmarks" / f"{name}.py" for name in ("courses", "worlds", *of_arm)]
-    if is_ours:
+    if arm in OURS:
         folders = ("agents", "evolution", "population")
         paths += [path for folder in folders for path in sorted((root / folder).rglob("*.py"))]
     else:

@@ -1,11 +1,11 @@
 """Archipelago: the islands of a run, read from its store, and the migrations between them."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from evolution.config import IslandSettings
 from evolution.islands import Migration, Ring
-from population import Fitness, Json, Store
+from population import Json, Store
 
 #: Workers from which on islands may turn on by themselves.
 MANY_WORKERS = 16
@@ -67,18 +67,16 @@ class Archipelago:
             return None
         return Ring(self.count, self._store.variants(), self._migrations)
 
-    def migrate(
-        self, fitnesses: Mapping[str, Fitness], *, without: Collection[str] = ()
-    ) -> Migration | None:
+    def migrate(self) -> Migration | None:
         """Copy elites to the island whose turn it is, if that is due; for the caller to keep."""
         ring = self.ring()
         if ring is None:
             return None
         made = ring.next_migration(
-            fitnesses,
+            self._store.fitnesses(),
             interval=self._settings.interval,
             size=self._settings.elites,
-            without=without,
+            without=self._store.barred(),
         )
         if made is not None:
             self._migrations.append(made)

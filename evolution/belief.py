@@ -50,7 +50,7 @@ class Believer:
         for variant in self._store.variants()[len(self._nodes) :]:
             self._nodes[variant.sha] = VariantNode.of(variant)
         self._read_on()
-        ended = [trial for trial, readings in self._read.items() if readings]
+        ended = self._informing()
         wanted = refit_at(len(ended))
         if self._posterior is None or len(self._told) < wanted:
             self._told = ended[:wanted]
@@ -72,7 +72,7 @@ class Believer:
             latest: So many at most; of those before nothing is said.
         """
         scales, posterior = self.believe().scales, None
-        ended = [trial for trial, readings in self._read.items() if readings]
+        ended = self._informing()
         for number in range(max(FORESEEN_FROM, len(ended) - latest), len(ended)):
             if posterior is None or refit_at(number) == number:
                 before = [reading for trial in ended[:number] for reading in self._read[trial]]
@@ -83,6 +83,10 @@ class Believer:
             if foresight is not None:
                 yield foresight
             posterior = posterior.after([], readings)
+
+    def _informing(self) -> list[int]:
+        """Trials that tell something, in the order they ended."""
+        return [trial for trial, readings in self._read.items() if readings]
 
     def _read_on(self) -> None:
         """Read the trials that ended since: the store has them end after those that were read."""

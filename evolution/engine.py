@@ -359,8 +359,7 @@ class Engine:
 
     def _migrate(self) -> None:
         """Copy elites from island to island, where that is due."""
-        fitnesses, barred = self._store.fitnesses(), self._store.barred()
-        migration = self._archipelago.migrate(fitnesses, without=barred)
+        migration = self._archipelago.migrate()
         if migration is not None:
             self._decided(MIGRATION, to_json(migration))
             names = [self._store.variant(sha).name for sha in migration.elites]

@@ -132,7 +132,7 @@ def operator_records(store: Store) -> list[OperatorRecord]:
         if gain > 0:
             helped[variant.operator] += 1
             gained[variant.operator] += gain
-    usd = _usd(store)
+    usd = store.spending().usd_by_operator
     return [
         OperatorRecord(
             operator=name,
@@ -142,7 +142,7 @@ def operator_records(store: Store) -> list[OperatorRecord]:
             helped=helped[name],
             gain=gained[name],
             device_hours=held[name] / 3600,
-            usd=usd[name],
+            usd=usd.get(name, 0.0),
         )
         for name in dict.fromkeys((*asked, *sorted(made)))
     ]
@@ -175,18 +175,11 @@ def _gain_and_seconds(
     return found[0] if found is not None and is_whole else 0.0, trial.outcome.total_seconds
 
 
-def _usd(store: Store) -> defaultdict[str, float]:
-    """Dollars charged, by operator."""
-    spent = defaultdict[str, float](float)
-    for role in store.spending().roles:
-        spent[role.operator] += role.spent_usd
-    return spent
-
-
 def _usd_each(store: Store) -> dict[str, float]:
     """Dollars for one offspring, by operator: what asking in vain cost is borne by those made."""
     made = Counter(variant.operator for variant in store.variants())
-    return {name: usd / made[name] for name, usd in _usd(store).items() if made[name]}
+    spent = store.spending().usd_by_operator
+    return {name: usd / made[name] for name, usd in spent.items() if made[name]}
 
 
 def _number(value: object) -> float:

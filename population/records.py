@@ -278,3 +278,11 @@ class Spending:
     variant_count: int = 0
     spent_usd: float = 0.0
     reserved_usd: float = 0.0
+
+    @property
+    def usd_by_operator(self) -> dict[str, float]:
+        """Dollars charged to each operator that asked."""
+        spent: dict[str, float] = {}
+        for role in self.roles:
+            spent[role.operator] = spent.get(role.operator, 0.0) + role.spent_usd
+        return spent

@@ -11,7 +11,7 @@ from typing import Any
 from agents import Context, Operator, Proposal, Refusal
 from evolution.commissions import Staff
 from evolution.config import EvolutionConfig
-from evolution.engine import Engine
+from evolution.engine import Ending, Engine
 from evolution.executors import Job, Performance, ScriptedExecutor
 from evolution.workspace import Workspace, create_run, open_run
 from population import (
@@ -66,6 +66,19 @@ class Twiddle:
         if canonical_hash(genome) in context.seen:
             return Refusal(self.name, "tried before")
         return Proposal(genome, (parent.variant.sha,), Origin.MUTATION, self.name, f"{name} × 2")
+
+
+class Steps(Twiddle):
+    """Always finds something new: a knob that does nothing, or one of those that matter."""
+
+    def propose(self, context: Context) -> Proposal | Refusal:
+        proposal = super().propose(context)
+        if isinstance(proposal, Proposal):
+            return proposal
+        parent = context.parents[0]
+        text = set_knobs(parent.genome.main, {"EMBED_STD": 1 + float(context.rng.random())})
+        genome = parent.genome.with_main(text)
+        return Proposal(genome, (parent.variant.sha,), Origin.MUTATION, self.name, "EMBED_STD")
 
 
 def truth(job: Job) -> float:
@@ -126,3 +139,27 @@ def an_engine(
             watch=watch,
         )
         yield engine, workspace, executor
+
+
+def run_in_cuts(
+    paths: RunPaths, cut: int | None, operators: Mapping[str, Operator] | None = None
+) -> None:
+    """Run to the end with an engine that is killed after every ``cut`` trials; None lets it be.
+
+    One worker: nothing is in flight when it is killed.
+    """
+    while True:
+        executor = ScriptedExecutor(world, slot_count=1)
+        with an_engine(paths, executor, operators) as (engine, workspace, _):
+            if cut is None:
+                assert engine.run() is Ending.FINISHED
+                return
+            engine._begin()
+            before = len([t for t in workspace.store.trials() if t.status.is_final])
+            while not engine._is_over():
+                engine.step()
+                after = len([t for t in workspace.store.trials() if t.status.is_final])
+                if after - before >= cut:
+                    break  # the process is gone: nothing is closed in order
+            else:
+                return

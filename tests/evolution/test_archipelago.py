@@ -11,7 +11,7 @@ from evolution.cli.tables import status_lines
 from evolution.config import IslandSettings
 from evolution.engine import Ending
 from evolution.events import read_events
-from evolution.executors import ScriptedExecutor
+from evolution.islands import Ring
 from evolution.progress import BEGAN, ENDED, last_episode
 from evolution.status import run_status
 from population import (
@@ -25,24 +25,11 @@ from population import (
     set_knobs,
 )
 from tests.builders import NOW
-from tests.evolution.runs import Twiddle, a_run, an_engine, world
+from tests.evolution.runs import Steps, a_run, an_engine, run_in_cuts
 from tests.evolution.staffs import Author, HouseStaff
 
 SHORT = {"verdict__pairs": 2, "verdict__depths": [1.0], "stopping__enabled": False}
 ISLANDS = {"islands__count": 3, "islands__interval": 2, "islands__elites": 1}
-
-
-class Steps(Twiddle):
-    """Always finds something new: a knob that does nothing, or one of those that matter."""
-
-    def propose(self, context):
-        proposal = super().propose(context)
-        if isinstance(proposal, Proposal):
-            return proposal
-        parent = context.parents[0]
-        text = set_knobs(parent.genome.main, {"EMBED_STD": 1 + float(context.rng.random())})
-        genome = parent.genome.with_main(text)
-        return Proposal(genome, (parent.variant.sha,), Origin.MUTATION, self.name, "EMBED_STD")
 
 
 def ended(paths, executor=None, **options):
@@ -60,22 +47,7 @@ def told(paths, *kinds):
 def by_cuts(folder, cut, **changes):
     """What a run decided whose engine is killed after every ``cut`` trials; None lets it be."""
     paths = a_run(folder, **SHORT, **changes)
-    while True:
-        with an_engine(
-            paths, ScriptedExecutor(world, slot_count=1), operators={"knob": Steps()}
-        ) as (engine, workspace, _):
-            if cut is None:
-                assert engine.run() is Ending.FINISHED
-                break
-            engine._begin()
-            before = len([t for t in workspace.store.trials() if t.status.is_final])
-            while not engine._is_over():
-                engine.step()
-                after = len([t for t in workspace.store.trials() if t.status.is_final])
-                if after - before >= cut:
-                    break  # the process is gone: nothing is closed in order
-            else:
-                break
+    run_in_cuts(paths, cut, {"knob": Steps()})
     with Store.open(paths.database, read_only=True) as store:
         names = {v.sha: v.name for v in store.variants()}
         migrations = [
@@ -167,7 +139,7 @@ def test_an_engine_killed_between_decisions_goes_on_as_the_unbroken_one(tmp_path
     assert cut == (variants, trials, migrations, plateaus)
 
 
-def test_a_banned_line_is_copied_nowhere_and_breeds_on_no_island(taken_up):
+def test_a_banned_line_is_copied_nowhere_and_breeds_on_no_island(taken_up, monkeypatch):
     with an_engine(taken_up) as (engine, workspace, _):
         store, known = workspace.store, engine._known()
         bred = [v for v in store.variants() if v.island is not None]
@@ -178,7 +150,7 @@ def test_a_banned_line_is_copied_nowhere_and_breeds_on_no_island(taken_up):
         for island in range(3):
             assert not barred.intersection(dict(engine._breeder.field(known, island).survivors))
         asked = []
-        engine._archipelago.migrate = lambda _, without: asked.append(without)
+        monkeypatch.setattr(Ring, "next_migration", lambda *_, without, **__: asked.append(without))
         engine._migrate()
         assert asked == [barred]
 

@@ -18,7 +18,7 @@ from population import (
     TrialStatus,
     set_knobs,
 )
-from tests.evolution.runs import Twiddle, a_run, an_engine, crash, truth, world
+from tests.evolution.runs import Twiddle, a_run, an_engine, crash, run_in_cuts, truth, world
 
 
 def finished(paths, executor=None, **options):
@@ -275,20 +275,7 @@ def test_an_engine_killed_between_decisions_goes_on_as_the_unbroken_one(tmp_path
 
     def story(folder, cut):
         paths = a_run(folder, limits__trials=2, verdict__pairs=2, verdict__depths=[1.0])
-        while True:
-            with an_engine(paths, ScriptedExecutor(world)) as (engine, workspace, _):
-                if cut is None:
-                    assert engine.run() is Ending.FINISHED
-                    break
-                engine._begin()
-                before = len([t for t in workspace.store.trials() if t.status.is_final])
-                while not engine._is_over():
-                    engine.step()
-                    after = len([t for t in workspace.store.trials() if t.status.is_final])
-                    if after - before >= cut:
-                        break  # the process is gone: nothing is closed in order
-                else:
-                    break
+        run_in_cuts(paths, cut)
         with Store.open(paths.database, read_only=True) as store:
             return [(v.name, v.genome_hash) for v in store.variants()], [
                 (t.variant, t.purpose, t.conditions.rng_seed, t.outcome.val_bpb)

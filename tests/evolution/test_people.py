@@ -36,7 +36,7 @@ from population import (
 )
 from population.people import ENOUGH, OFFERS
 from tests.builders import NOW
-from tests.evolution.runs import Twiddle, a_run, an_engine, world
+from tests.evolution.runs import Steps, a_run, an_engine, world
 from tests.evolution.staffs import Author, HouseStaff
 
 ROOT = Path(__file__).parents[2]
@@ -341,19 +341,6 @@ def a_poor_one(store):
         v for v in store.variants() if v.parents and v.sha in known and known[v.sha].is_scored
     ]
     return next((v for v in scored if known[v.sha] < known[baseline]), None)
-
-
-class Steps(Twiddle):
-    """Always finds something new: a knob that does nothing, or one of those that matter."""
-
-    def propose(self, context):
-        proposal = super().propose(context)
-        if isinstance(proposal, Proposal):
-            return proposal
-        parent = context.parents[0]
-        text = set_knobs(parent.genome.main, {"EMBED_STD": 1 + float(context.rng.random())})
-        genome = parent.genome.with_main(text)
-        return Proposal(genome, (parent.variant.sha,), Origin.MUTATION, self.name, "EMBED_STD")
 
 
 def test_a_pinned_variant_stays_in_the_field_and_has_offspring(tmp_path):
